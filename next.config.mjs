@@ -1,0 +1,22 @@
+/** @type {import('next').NextConfig} */
+const config = {
+  poweredByHeader: false,
+  reactStrictMode: true,
+  // `/v1/…/` must reach the endpoint, which answers in OpenAI's form, and not a redirect of Next's.
+  skipTrailingSlashRedirect: true,
+  // One copy of each for the custom server and for Next's bundles: their classes must be identical.
+  serverExternalPackages: [
+    'libsql',
+    '@libsql/client',
+    '@prisma/adapter-libsql',
+    '@prisma/client',
+    'undici',
+    'fetch-socks',
+    'pino',
+    'gpt-tokenizer',
+    'node-cron',
+    'srvx',
+  ],
+};
+
+export default config;

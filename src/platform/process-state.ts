@@ -1,0 +1,18 @@
+const root = Symbol.for('business-gemini-pool');
+
+type Root = typeof globalThis & { [root]?: Map<string, unknown> };
+
+/**
+ * The one value of that name in this process, made by `init` on first use.
+ *
+ * The server entry, Next's routes and the instrumentation hook each carry their own copy of every
+ * module, so a module variable would exist several times; only `globalThis` is common to all.
+ * Keep plain data and handles of outside libraries in it, never instances of our own classes.
+ */
+export function processState<T>(name: string, init: () => T): T {
+  const holder = globalThis as Root;
+  holder[root] ??= new Map();
+  const values = holder[root];
+  if (!values.has(name)) values.set(name, init());
+  return values.get(name) as T;
+}
