@@ -1,0 +1,19 @@
+const patterns: [RegExp, string][] = [
+  // Session cookies of the upstream, by name and by the shape of their values.
+  [/(__(?:Secure-C_SES|Host-C_OSES)=)[^;\s"\\]+/g, '$1[redacted]'],
+  [/\b(CSE|COS)\.[\w.~+/=-]{4,}/g, '$1.[redacted]'],
+  // Access tokens, mailbox tokens.
+  [/\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*/g, '[redacted token]'],
+  [/(\bBearer\s+)[^\s"\\]+/gi, '$1[redacted]'],
+  // API keys.
+  [/\bsk-[A-Za-z0-9]{16,}/g, 'sk-[redacted]'],
+  // Credentials in a URL.
+  [/(\/\/)[^\s/@:"\\]*:[^\s/@"\\]*@/g, '$1[redacted]@'],
+];
+
+/** `text` without the values of cookies, tokens, API keys and passwords that are known by shape. */
+export function redact(text: string): string {
+  let result = text;
+  for (const [pattern, replacement] of patterns) result = result.replace(pattern, replacement);
+  return result;
+}
