@@ -1,0 +1,76 @@
+import { AnswerStream } from './answer-stream';
+import { lastWords, type Question } from './answers';
+import { Directive, findDirective } from './directive';
+import { skip } from './failures';
+import { chatScenario } from './faults';
+import { type GoogleError, googleError } from './google-error';
+import { asRecord, asString } from './json-value';
+import { ownSession, type WidgetCall } from './session-calls';
+
+const greeting =
+  /^(hi|hello|hey|good (morning|evening)|thanks|thank you|你好|您好|谢谢)[\s!.?！。？]*$/i;
+
+/** widgetStreamAssist: checks the question, remembers it, plays a scenario as answer. */
+export async function streamAssist(call: WidgetCall): Promise<void> {
+  const { exchange, state, account, request } = call;
+  countOpenStream(call);
+  const session = ownSession(call, asString(request.session) ?? '');
+  if (session === null) return;
+  const prompt = promptOf(request);
+  const modelId = asString(asRecord(request.assistGenerationConfig).modelId);
+  const directive = account.takeFault('streamAssist') ?? directiveOf(prompt);
+  const names = { account: account.name, scenario: directive.name };
+  const turn = { at: exchange.at, ...names, prompt, modelId, request };
+  state.sessions.remember(session, turn, state.clock.now());
+  if (prompt.length > state.promptLimitCharacters) {
+    return exchange.json(400, googleError(400, null, 'PROMPT_TOO_LARGE'));
+  }
+  const refusal = requestError(request, prompt, modelId, state.models);
+  if (refusal !== null) return sendInStream(call, session, refusal);
+  const { lockstep, pieceDelayMs } = state;
+  const question: Question = { exchange, session, prompt, lockstep, pieceDelayMs };
+  if (request.assistSkippingMode !== 'REQUEST_ASSIST' && greeting.test(lastWords(prompt))) {
+    return skip(question, 'NON_ASSIST_SEEKING_QUERY_IGNORED');
+  }
+  await chatScenario(directive.name)?.(question, directive);
+}
+
+function directiveOf(prompt: string): Directive {
+  return findDirective(prompt, (name) => chatScenario(name) !== null) ?? new Directive('echo');
+}
+
+function promptOf(request: Record<string, unknown>): string {
+  const { parts } = asRecord(request.query);
+  if (!Array.isArray(parts)) return '';
+  return parts.map((part) => asString(asRecord(part).text) ?? '').join('');
+}
+
+function requestError(
+  request: Record<string, unknown>,
+  prompt: string,
+  modelId: string | null,
+  models: ReadonlySet<string>,
+): GoogleError | null {
+  if (prompt === '') return googleError(400, 'Query must not be empty.');
+  if (modelId !== null && !models.has(modelId))
+    return googleError(400, `Unknown model: ${modelId}`);
+  const [fileId] = Array.isArray(request.fileIds) ? request.fileIds : [];
+  return fileId === undefined ? null : googleError(404, `File with ID "${fileId}" is not found.`);
+}
+
+async function sendInStream(
+  { exchange }: WidgetCall,
+  session: Question['session'],
+  error: GoogleError,
+): Promise<void> {
+  const stream = new AnswerStream(exchange, session);
+  await stream.value(error);
+  stream.close();
+}
+
+function countOpenStream({ exchange, state }: WidgetCall): void {
+  state.openStreams += 1;
+  exchange.closed.then(() => {
+    state.openStreams -= 1;
+  });
+}

@@ -1,0 +1,36 @@
+import type { FaultCall, StandInAccount } from './accounts';
+import { answers, type Scenario } from './answers';
+import { type Directive, parseDirective } from './directive';
+import { failures } from './failures';
+import { defaultKeyFaultTimes, isKeyFault } from './key-host';
+import { isSessionFault } from './session-calls';
+
+/** What an account is told to do wrong. */
+export interface Fault {
+  on: FaultCall | readonly FaultCall[];
+  /** A scenario without its brackets, such as `http status=429 reason=LLM_OVERLOADED`. */
+  scenario: string;
+  /** How many calls it spoils; for ever when left out (`rotation`: once). */
+  times?: number;
+}
+
+/** The scenario of that name for a chat call, or null. */
+export function chatScenario(name: string): Scenario | null {
+  return answers.get(name) ?? failures.get(name) ?? null;
+}
+
+/** @throws Error when a call cannot play the scenario. */
+export function armFault(account: StandInAccount, fault: Fault): void {
+  const directive = parseDirective(fault.scenario);
+  for (const call of typeof fault.on === 'string' ? [fault.on] : fault.on) {
+    if (!canPlay(call, directive)) throw new Error(`${call} knows no scenario ${directive.name}`);
+    const times = fault.times ?? defaultKeyFaultTimes(directive.name);
+    account.armFault(call, directive, times);
+  }
+}
+
+function canPlay(call: FaultCall, { name }: Directive): boolean {
+  if (call === 'key') return isKeyFault(name);
+  if (call === 'createSession') return isSessionFault(name);
+  return call === 'streamAssist' && chatScenario(name) !== null;
+}

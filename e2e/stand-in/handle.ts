@@ -1,0 +1,105 @@
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Accounts, StandInAccountInit } from './accounts';
+import type { CallEntry, CallName } from './call-log';
+import type { Clock } from './clock';
+import { armFault, type Fault } from './faults';
+import type { Sessions } from './sessions';
+import type { StandInState } from './state';
+
+/** A running stand-in; steer it by these, or over HTTP by `/__control/…` (README). */
+export class StandIn {
+  /** Origin without a slash at the end; value of all four GEMINI_*_URL. */
+  readonly url: string;
+  /** What `startStandIn` was given as accounts, for `seedFile`. */
+  readonly seats: readonly StandInAccountInit[];
+  readonly #state: StandInState;
+  readonly #server: Server;
+
+  constructor(state: StandInState, server: Server, seats: readonly StandInAccountInit[]) {
+    this.#state = state;
+    this.#server = server;
+    this.seats = seats;
+    this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  }
+
+  get accounts(): Accounts {
+    return this.#state.accounts;
+  }
+
+  /** Every call, oldest first; entries are completed in place as their exchange goes on. */
+  get log(): readonly CallEntry[] {
+    return this.#state.log.entries;
+  }
+
+  get sessions(): Sessions {
+    return this.#state.sessions;
+  }
+
+  get clock(): Clock {
+    return this.#state.clock;
+  }
+
+  /** Chat calls that have arrived and are not done. */
+  get openStreams(): number {
+    return this.#state.openStreams;
+  }
+
+  /** Lock-step streams that wait, each with the number of the piece it has written last. */
+  get lockstep(): Record<string, number> {
+    return this.#state.lockstep.waiting;
+  }
+
+  /** Longer prompts are refused with PROMPT_TOO_LARGE. */
+  get promptLimitCharacters(): number {
+    return this.#state.promptLimitCharacters;
+  }
+
+  set promptLimitCharacters(limit: number) {
+    this.#state.promptLimitCharacters = limit;
+  }
+
+  get latencyMs(): number {
+    return this.#state.latencyMs;
+  }
+
+  set latencyMs(latencyMs: number) {
+    this.#state.latencyMs = latencyMs;
+  }
+
+  /** Calls of that account since the last reset; a kind that never came is missing. */
+  counts(accountName: string): Partial<Record<CallName, number>> {
+    return this.#state.log.counts(accountName);
+  }
+
+  /**
+   * Makes an account's calls fail (`'*'`: every account's); null takes all its faults away.
+   * @throws Error for an unknown account, or a scenario that the call cannot play.
+   */
+  setFault(accountName: string, fault: Fault | null): void {
+    const { accounts } = this.#state;
+    for (const account of accountName === '*' ? accounts.all : [accounts.get(accountName)]) {
+      if (fault === null) account.clearFaults();
+      else armFault(account, fault);
+    }
+  }
+
+  /** Confirms the last piece of a lock-step stream; false when none of that id waits. */
+  ackPiece(id = 'default'): boolean {
+    return this.#state.lockstep.acknowledge(id);
+  }
+
+  /** Forgets what was seen and ordered; keys and cookies that clients hold stay good. */
+  reset(): void {
+    this.#state.reset();
+  }
+
+  /** Stops at once; open connections are cut. */
+  async close(): Promise<void> {
+    this.#state.lockstep.clear();
+    await new Promise<void>((resolve) => {
+      this.#server.close(() => resolve());
+      this.#server.closeAllConnections();
+    });
+  }
+}
