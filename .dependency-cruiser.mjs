@@ -5,7 +5,7 @@ const floors = [
   ['^src/openai/', '^src/gemini/'],
   ['^src/features/'],
   ['^src/api/', '^src/jobs/', '^src/console/'],
-  ['^src/app/', '^src/(server|proxy|instrumentation|start-up)\\.ts$'],
+  ['^src/app/', '^src/(server|proxy|instrumentation|start-up|welcome)\\.ts$'],
 ];
 
 const ranks = [

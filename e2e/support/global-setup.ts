@@ -1,0 +1,34 @@
+import { execFileSync } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { projectRoot, TEST_FOLDER_VARIABLE, templateFolder } from './data-folder';
+
+/**
+ * Makes one folder for the whole test run, with a migrated database to copy (`newDataFolder`), and
+ * removes it with all copies at the end.
+ */
+export default function setUp(): () => void {
+  const testFolder = fs.mkdtempSync(path.join(os.tmpdir(), 'pool-test-'));
+  process.env[TEST_FOLDER_VARIABLE] = testFolder;
+  migrate(templateFolder(testFolder));
+  hideRealAccounts(templateFolder(testFolder));
+  return () => fs.rmSync(testFolder, { recursive: true, force: true, maxRetries: 5 });
+}
+
+function migrate(dataDir: string): void {
+  fs.mkdirSync(dataDir, { mode: 0o700 });
+  const prisma = path.join(projectRoot, 'node_modules/prisma/build/index.js');
+  execFileSync(process.execPath, [prisma, 'migrate', 'deploy'], {
+    cwd: projectRoot,
+    env: { ...process.env, DATA_DIR: dataDir, DATABASE_URL: '' },
+    stdio: 'pipe',
+  });
+}
+
+/** A first start looks for this file in the data folder, then in the current one. */
+function hideRealAccounts(dataDir: string): void {
+  const name = 'business_gemini_session.json';
+  if (!fs.existsSync(path.join(projectRoot, name))) return;
+  fs.writeFileSync(path.join(dataDir, name), JSON.stringify({ accounts: [], models: [] }));
+}

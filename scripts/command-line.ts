@@ -1,0 +1,62 @@
+import { openDataFolder } from '@/features/settings/data-folder';
+import { stopCachedTables } from '@/platform/cached-table';
+import { closeDatabase } from '@/platform/db';
+import { isAppError } from '@/platform/errors';
+import { closeDispatchers } from '@/platform/http';
+import { redact } from '@/platform/redact';
+import { stopWriteBehind } from '@/platform/write-behind';
+
+/**
+ * Runs a command on the data folder, beside a running server or without one. `run` answers false if
+ * it does not understand its arguments: the help is shown then. Sets the exit code.
+ */
+export async function runCommand(
+  help: string,
+  run: (argv: string[]) => Promise<boolean>,
+): Promise<void> {
+  const argv = process.argv.slice(2);
+  if (argv.length === 0 || argv.includes('--help')) {
+    console.log(help);
+    return;
+  }
+  try {
+    await openDataFolder();
+    if (!(await run(argv))) {
+      console.error(help);
+      process.exitCode = 2;
+    }
+  } catch (error) {
+    const isUsage = (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS');
+    console.error(
+      redact(
+        isAppError(error) || isUsage ? (error as Error).message : String((error as Error).stack),
+      ),
+    );
+    process.exitCode = isUsage ? 2 : 1;
+  } finally {
+    stopCachedTables();
+    await stopWriteBehind();
+    await closeDispatchers();
+    await closeDatabase();
+  }
+}
+
+/** Prints rows under their heads, in columns; `whenEmpty` if there are none. */
+export function printTable(heads: string[], rows: string[][], whenEmpty: string): void {
+  if (rows.length === 0) {
+    console.log(whenEmpty);
+    return;
+  }
+  const lines = [heads, ...rows];
+  const widths = heads.map((_, column) =>
+    Math.max(...lines.map((line) => line[column]?.length ?? 0)),
+  );
+  for (const line of lines) {
+    console.log(
+      line
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    );
+  }
+}

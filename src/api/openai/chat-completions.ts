@@ -1,0 +1,113 @@
+import { type Call, openAiEndpoint, toShown } from '@/api/openai/endpoint';
+import { streamReply } from '@/api/openai/stream-response';
+import { jsonReply, type Reply } from '@/api/reply';
+import { type Completion, createCompletion } from '@/features/chat/completion';
+import { chunkWriter, eventPieces, toChatCompletion } from '@/features/chat/to-openai';
+import { settings } from '@/features/settings/settings';
+import { parseChatCompletionRequest } from '@/openai/chat';
+import { statusOf } from '@/openai/errors';
+import { completionId } from '@/openai/ids';
+import { sseData } from '@/openai/sse';
+
+const CLIENT_LEFT = 499;
+
+/** `POST /v1/chat/completions` (contract 3). */
+export const chatCompletions = openAiEndpoint({
+  methods: { POST: createChatCompletion },
+  logged: true,
+});
+
+async function createChatCompletion(call: Call): Promise<Reply> {
+  const parameters = parseChatCompletionRequest(await call.json());
+  call.record.model = parameters.model;
+  call.record.stream = parameters.stream;
+  const completion = await createCompletion(parameters, {
+    key: call.key,
+    languageCode: languageOf(call.request.headers.get('accept-language')),
+    signal: call.request.signal,
+    trace: call.record.trace,
+  });
+  call.record.usage = completion.usage;
+  const identity = {
+    id: completionId(),
+    created: Math.floor(Date.now() / 1_000),
+    model: parameters.model,
+  };
+  if (!parameters.stream) return jsonReply(200, await collect(completion, identity, parameters.n));
+  return stream(call, completion, { ...identity, includeUsage: parameters.includeUsage });
+}
+
+interface Identity {
+  id: string;
+  created: number;
+  model: string;
+}
+
+async function collect(completion: Completion, identity: Identity, n: number) {
+  const choices = Array.from({ length: n }, () => ({
+    text: '',
+    reasoning: '',
+    finishReason: 'stop' as 'stop' | 'length',
+  }));
+  for await (const batch of completion.pieces) {
+    for (const piece of batch) {
+      const choice = choices[piece.index];
+      if (!choice) continue;
+      if (piece.type === 'text') choice.text += piece.text;
+      else if (piece.type === 'reasoning') choice.reasoning += piece.text;
+      else choice.finishReason = piece.reason;
+    }
+  }
+  return toChatCompletion({ ...identity, choices, counts: completion.usage() });
+}
+
+async function stream(
+  call: Call,
+  completion: Completion,
+  identity: Identity & { includeUsage: boolean },
+): Promise<Reply> {
+  const { earlyHeadersAfterMs, commentEveryMs } = await settings();
+  const { record } = call;
+  return streamReply(toEvents(completion, identity), {
+    earlyHeadersAfterMs,
+    commentEveryMs,
+    toShown: (error) => toShown(error, call.requestId),
+    onFirstByte: () => record.firstByte(),
+    onEnd(how) {
+      if (how === 'done') record.finish(200, null);
+      else if (how === 'left') record.finish(CLIENT_LEFT, 'client_left');
+      else record.finish(statusOf(how), how.code);
+    },
+  });
+}
+
+async function* toEvents(
+  completion: Completion,
+  identity: Identity & { includeUsage: boolean },
+): AsyncGenerator<string, void, undefined> {
+  const writer = chunkWriter(identity);
+  const begun = new Set<number>();
+  for await (const batch of completion.pieces) {
+    let events = '';
+    for (const piece of batch) {
+      if (!begun.has(piece.index)) {
+        begun.add(piece.index);
+        events += sseData(writer.role(piece.index));
+      }
+      if (piece.type === 'finish') events += sseData(writer.finish(piece.index, piece.reason));
+      else {
+        const write = piece.type === 'text' ? writer.content : writer.reasoning;
+        for (const text of eventPieces(piece.text)) events += sseData(write(piece.index, text));
+      }
+    }
+    yield events;
+  }
+  if (identity.includeUsage) yield sseData(writer.usage(completion.usage()));
+}
+
+/** The first language of an Accept-Language header, which the upstream is told; `en-US` without one. */
+function languageOf(header: string | null): string {
+  return (
+    /^\s*([A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*)\s*(?:[,;]|$)/.exec(header ?? '')?.[1] ?? 'en-US'
+  );
+}

@@ -1,0 +1,40 @@
+import { type Call, openAiEndpoint } from '@/api/openai/endpoint';
+import { jsonReply, type Reply } from '@/api/reply';
+import { listModels } from '@/features/models/models';
+import { toModel } from '@/openai/models';
+import { AppError, excerpt } from '@/platform/errors';
+
+const LIST_PATH = '/v1/models';
+
+/** `GET /v1/models` (contract 2). */
+export const models = openAiEndpoint({
+  methods: {
+    async GET({ key }) {
+      const listed = await listModels(key.models);
+      return jsonReply(200, { object: 'list', data: listed.map(toModel) });
+    },
+  },
+  logged: false,
+});
+
+/** `GET /v1/models/{id}`; the id may hold slashes, percent-encoded or not. */
+export const model = openAiEndpoint({ methods: { GET: retrieve }, logged: false });
+
+async function retrieve({ key, path }: Call): Promise<Reply> {
+  const id = decoded(path.slice(LIST_PATH.length + 1).replace(/\/$/, ''));
+  const found = (await listModels(key.models)).find((listed) => listed.id === id);
+  if (!found) {
+    throw new AppError('model_not_found', `The model "${excerpt(id)}" does not exist.`, {
+      param: 'model',
+    });
+  }
+  return jsonReply(200, toModel(found));
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

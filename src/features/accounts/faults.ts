@@ -1,0 +1,60 @@
+import type { GeminiError } from '@/gemini/errors';
+import { AppError } from '@/platform/errors';
+
+/**
+ * What the caller is told of an upstream failure (design 9): a request that is to blame for itself
+ * gets its 400; otherwise the last fault of all tries decides: limited, refused, broken or silent.
+ */
+export function toAppError(error: GeminiError): AppError {
+  const cause = error;
+  switch (error.fault) {
+    case 'request':
+      return toRequestError(error);
+    case 'client_left':
+      return new AppError('client_left', 'The client closed the connection.', { cause });
+    case 'quota':
+    case 'overload':
+      return new AppError(
+        'rate_limited',
+        'The upstream limits requests at the moment. Try again later.',
+        {
+          cause,
+          retryAfterMs: error.retryAfterMs ?? undefined,
+        },
+      );
+    case 'credential':
+    case 'config':
+    case 'blocked':
+      return new AppError(
+        'upstream_refused',
+        'The upstream refused the accounts that were tried. The operator must look at them.',
+        { cause },
+      );
+    case 'ours':
+      return new AppError('internal', 'The server failed.', { cause });
+    default:
+      return error.reason === 'timeout'
+        ? new AppError('upstream_timeout', 'The upstream did not answer in time.', { cause })
+        : new AppError('upstream_error', 'The upstream failed or broke off its answer.', { cause });
+  }
+}
+
+function toRequestError(error: GeminiError): AppError {
+  if (error.reason === 'PROMPT_TOO_LARGE') {
+    return new AppError(
+      'context_length_exceeded',
+      'The conversation is longer than the model takes. Shorten it, or begin a new one.',
+      { param: 'messages', cause: error },
+    );
+  }
+  if (error.reason === 'CUSTOMER_POLICY_VIOLATION') {
+    return new AppError(
+      'content_policy_violation',
+      "The request was blocked by the workspace's content policy.",
+      { cause: error },
+    );
+  }
+  return new AppError('invalid_request', 'The upstream did not accept the request.', {
+    cause: error,
+  });
+}

@@ -1,0 +1,113 @@
+import { defaultAliases, type ModelDefinition } from '@/features/models/schema';
+import { cachedTable, reloadTable, stampChange } from '@/platform/cached-table';
+import { type Database, query } from '@/platform/db';
+import { AppError, excerpt } from '@/platform/errors';
+
+const TABLE = 'models';
+
+/** A model that may be asked for. */
+export interface Model extends ModelDefinition {
+  createdAtMs: number;
+  /** The accounts that may serve it; empty: every account. */
+  accountIds: string[];
+}
+
+/** The ids that a caller may use; null: all. */
+export type ModelAllowList = readonly string[] | null;
+
+interface ModelTable {
+  /** In the operator's order; disabled ones are left out. */
+  listed: Model[];
+  /** By id and by alias. */
+  byName: Map<string, Model>;
+}
+
+async function load(): Promise<ModelTable> {
+  const rows = await query((db) =>
+    db.model.findMany({
+      where: { enabled: true },
+      orderBy: [{ position: 'asc' }, { id: 'asc' }],
+      include: { aliases: true, accounts: true },
+    }),
+  );
+  const listed: Model[] = [];
+  const byName = new Map<string, Model>();
+  for (const { aliases, accounts, createdAt, position: _, ...definition } of rows) {
+    const model = {
+      ...definition,
+      createdAtMs: createdAt.getTime(),
+      accountIds: accounts.map((account) => account.accountId),
+    };
+    listed.push(model);
+    byName.set(model.id, model);
+    for (const { alias } of aliases) if (!byName.has(alias)) byName.set(alias, model);
+  }
+  return { listed, byName };
+}
+
+/** The models of `allowed`, in the operator's order. */
+export async function listModels(allowed: ModelAllowList): Promise<Model[]> {
+  const { listed } = await cachedTable(TABLE, load);
+  return listed.filter((model) => mayUse(allowed, model));
+}
+
+/**
+ * The model of that id or alias.
+ * @throws AppError `model_not_found`, or `model_not_allowed` if it is not in `allowed`
+ */
+export async function getModel(allowed: ModelAllowList, name: string): Promise<Model> {
+  const { byName } = await cachedTable(TABLE, load);
+  const model = byName.get(name);
+  if (!model) {
+    throw new AppError('model_not_found', `The model "${excerpt(name)}" does not exist.`, {
+      param: 'model',
+    });
+  }
+  if (!mayUse(allowed, model)) {
+    throw new AppError(
+      'model_not_allowed',
+      `This API key may not use the model "${excerpt(name)}".`,
+      { param: 'model' },
+    );
+  }
+  return model;
+}
+
+function mayUse(allowed: ModelAllowList, model: Model): boolean {
+  return allowed === null || allowed.includes(model.id);
+}
+
+/** Adds models after those that are there, and the default aliases of theirs. Known ids are left alone. */
+export async function addModels(
+  definitions: (ModelDefinition & { accountIds?: string[] })[],
+): Promise<number> {
+  const known = new Set(
+    (await query((db) => db.model.findMany({ select: { id: true } }))).map((row) => row.id),
+  );
+  const added = definitions.filter((definition) => !known.has(definition.id));
+  if (added.length > 0) {
+    await query((db) =>
+      db.$transaction([
+        ...added.map((definition, index) => createModel(db, definition, known.size + index)),
+        stampChange(db, TABLE),
+      ]),
+    );
+    await reloadTable(TABLE, load);
+  }
+  return added.length;
+}
+
+function createModel(
+  db: Database,
+  { accountIds = [], ...definition }: ModelDefinition & { accountIds?: string[] },
+  position: number,
+) {
+  return db.model.create({
+    data: {
+      ...definition,
+      position,
+      aliases: { create: (defaultAliases[definition.id] ?? []).map((alias) => ({ alias })) },
+      accounts: { create: accountIds.map((accountId) => ({ accountId })) },
+    },
+  });
+}

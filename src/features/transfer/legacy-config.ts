@@ -1,0 +1,189 @@
+import { z } from 'zod';
+import { AccountInput } from '@/features/accounts/schema';
+import { type ModelDefinition, modelDefaults } from '@/features/models/schema';
+import { AppError } from '@/platform/errors';
+
+/**
+ * The Python system's `business_gemini_session.json` (seed A8), read into ours. Pure. Its values may
+ * carry stray types: numbers and booleans as text.
+ */
+
+export interface LegacyConfig {
+  accounts: AccountInput[];
+  models: LegacyModel[];
+  /** Null: none, or switched off. */
+  proxyUrl: string | null;
+  /** What was left out or looks wrong, for the operator. Without secrets. */
+  warnings: string[];
+}
+
+export interface LegacyModel {
+  definition: ModelDefinition;
+  /** Position in `accounts` of the only account that serves it; null: all. */
+  accountIndex: number | null;
+}
+
+const text = z.coerce.string().trim();
+const optionalText = z.preprocess(
+  (value) => (value === null || value === undefined || value === '' ? null : value),
+  text.nullable(),
+);
+const flag = z.preprocess(
+  (value) => (typeof value === 'string' ? !/^(false|0|no|off|)$/i.test(value.trim()) : value),
+  z.coerce.boolean(),
+);
+const number = (usual: number) => z.coerce.number().finite().catch(usual);
+
+const Account = z.object({
+  team_id: optionalText.optional(),
+  secure_c_ses: optionalText.optional(),
+  host_c_oses: optionalText.optional(),
+  csesidx: optionalText.optional(),
+  user_agent: optionalText.optional(),
+  available: flag.optional(),
+  tempmail_url: optionalText.optional(),
+  tempmail_name: optionalText.optional(),
+});
+
+const Model = z.object({
+  id: text,
+  name: optionalText.optional(),
+  description: optionalText.optional(),
+  api_model_id: optionalText.optional(),
+  context_length: number(modelDefaults.contextLength).optional(),
+  max_tokens: number(modelDefaults.maxTokens).optional(),
+  price_per_1k_tokens: number(0).optional(),
+  enabled: flag.optional(),
+  account_index: number(-1).optional(),
+});
+
+const mediaModels = new Set(['gemini-image', 'gemini-video']);
+
+/**
+ * Reads the text of such a file; a single account object is taken too (protocol 3.1).
+ * @throws AppError `invalid_request` if it is not of that form at all
+ */
+export function parseLegacyConfig(json: string): LegacyConfig {
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch {
+    throw new AppError('invalid_request', 'The file is not valid JSON.');
+  }
+  const document = toDocument(value);
+  const warnings: string[] = [];
+  const positions = new Map<number, number>();
+  const accounts: AccountInput[] = [];
+  for (const [index, entry] of document.accounts.entries()) {
+    const account = toAccount(entry, index, warnings);
+    if (!account) continue;
+    const sameAt = accounts.findIndex((known) => known.csesidx === account.csesidx);
+    if (sameAt >= 0) {
+      warnings.push(`Account ${index + 1} has the csesidx of an earlier one, which it replaces.`);
+      accounts[sameAt] = account;
+    } else accounts.push(account);
+    positions.set(index, sameAt >= 0 ? sameAt : accounts.length - 1);
+  }
+  const models = document.models.flatMap((entry, index) => {
+    const model = toModel(entry, index, positions, warnings);
+    return model ? [model] : [];
+  });
+  return { accounts, models, proxyUrl: toProxyUrl(document, warnings), warnings };
+}
+
+interface Document {
+  accounts: unknown[];
+  models: unknown[];
+  proxy?: unknown;
+  proxy_enabled?: unknown;
+}
+
+function toDocument(value: unknown): Document {
+  if (typeof value !== 'object' || value === null) throw notOfThisForm();
+  if (Array.isArray(value)) return { accounts: value, models: [] };
+  if ('csesidx' in value) return { accounts: [value], models: [] };
+  const { accounts, models = [], ...rest } = value as Record<string, unknown>;
+  if (!Array.isArray(accounts) || !(Array.isArray(models) || models === null))
+    throw notOfThisForm();
+  return { ...rest, accounts, models: models ?? [] };
+}
+
+function notOfThisForm(): AppError {
+  return new AppError(
+    'invalid_request',
+    'The file has no list "accounts". Give the business_gemini_session.json of the Python system, or one of its accounts.',
+  );
+}
+
+function toAccount(entry: unknown, index: number, warnings: string[]): AccountInput | null {
+  const legacy = Account.safeParse(entry);
+  const input = legacy.success
+    ? AccountInput.safeParse({
+        label: legacy.data.tempmail_name ?? null,
+        csesidx: legacy.data.csesidx ?? '',
+        configId: legacy.data.team_id ?? '',
+        secureCSes: legacy.data.secure_c_ses ?? '',
+        hostCOses: legacy.data.host_c_oses ?? null,
+        userAgent: legacy.data.user_agent ?? null,
+        mailboxName: legacy.data.tempmail_name ?? null,
+        mailboxUrl: legacy.data.tempmail_url ?? null,
+        enabled: legacy.data.available ?? true,
+      })
+    : null;
+  if (input?.success) return input.data;
+  const issue = input?.error.issues[0];
+  const why = issue ? `${issue.path.join('.')} ${issue.message}` : 'it is no object';
+  warnings.push(`Account ${index + 1} was left out: ${why}.`);
+  return null;
+}
+
+function toModel(
+  entry: unknown,
+  index: number,
+  positions: Map<number, number>,
+  warnings: string[],
+): LegacyModel | null {
+  const legacy = Model.safeParse(entry);
+  if (!legacy.success || legacy.data.id === '') {
+    warnings.push(`Model ${index + 1} was left out: it has no id.`);
+    return null;
+  }
+  const {
+    id,
+    name,
+    description,
+    api_model_id: upstreamModelId,
+    account_index: at = -1,
+  } = legacy.data;
+  if (mediaModels.has(upstreamModelId ?? id)) {
+    warnings.push(`Model ${id} was left out: images and videos are not served yet.`);
+    return null;
+  }
+  const accountIndex = at >= 0 ? positions.get(at) : null;
+  if (accountIndex === undefined) {
+    warnings.push(`Model ${id} was left out: its account ${at + 1} is not in the file.`);
+    return null;
+  }
+  return {
+    accountIndex,
+    definition: {
+      id,
+      displayName: name ?? id,
+      description: description ?? '',
+      upstreamModelId: upstreamModelId ?? null,
+      contextLength: legacy.data.context_length ?? modelDefaults.contextLength,
+      maxTokens: legacy.data.max_tokens ?? modelDefaults.maxTokens,
+      pricePer1kTokens: legacy.data.price_per_1k_tokens ?? 0,
+      enabled: legacy.data.enabled ?? true,
+    },
+  };
+}
+
+function toProxyUrl(document: Document, warnings: string[]): string | null {
+  const proxy = optionalText.safeParse(document.proxy);
+  const enabled = flag.safeParse(document.proxy_enabled);
+  if (!proxy.success || !proxy.data || !enabled.success || !enabled.data) return null;
+  if (/^(https?|socks5h?):\/\//.test(proxy.data) && URL.canParse(proxy.data)) return proxy.data;
+  warnings.push('The proxy was left out: it must begin with http://, https:// or socks5://.');
+  return null;
+}

@@ -1,0 +1,185 @@
+import type { Dispatcher } from 'undici';
+import { AnswerStream } from './answer-stream';
+import { flavourOf, type GeminiEndpoints } from './endpoints';
+import { classifyReply, GeminiError } from './errors';
+import type { GeminiEvent } from './events';
+import { collectBody, Exchange, readReply } from './exchange';
+
+/** The way to the upstream: hosts, egress (a proxy is another dispatcher) and wait limits. */
+export interface GeminiConnection {
+  endpoints: GeminiEndpoints;
+  dispatcher: Dispatcher;
+  timeouts: {
+    /** Key request with all its hops. */
+    keyMs: number;
+    /** Creation of a session. */
+    sessionMs: number;
+    /** From sending to the first text or thought. */
+    firstContentMs: number;
+    /** Silence between two pieces. */
+    idleMs: number;
+  };
+}
+
+/** Who asks. */
+export interface GeminiIdentity {
+  /** The workspace ("team"). */
+  configId: string;
+  userAgent: string;
+  accessToken: string;
+}
+
+/** One question. */
+export interface GeminiTurn {
+  /** As `createSession` gave it. */
+  sessionName: string;
+  prompt: string;
+  /** null = the server chooses. */
+  modelId: string | null;
+  tools: 'text';
+  /** BCP 47, such as `en-US`. */
+  languageCode: string;
+  /** IANA name. */
+  timeZone: string;
+}
+
+const apiPath = '/v1alpha/locations/global';
+const maxErrorBodyBytes = 64 * 1024;
+const defaultLanguage = 'en-US';
+
+/** Protocol 10.2: permissions, not commands. */
+const toolsSpecs = {
+  text: { toolRegistry: 'default_tool_registry', webGroundingSpec: {} },
+} as const;
+
+/**
+ * Opens an upstream conversation (protocol 8.1) and returns its name, to be sent back verbatim.
+ *
+ * @throws GeminiError by `classifyReply`; a 401 with a fresh key mostly means a wrong `configId`.
+ */
+export async function createSession(
+  connection: GeminiConnection,
+  identity: GeminiIdentity,
+  signal: AbortSignal,
+): Promise<string> {
+  const { endpoints, dispatcher, timeouts } = connection;
+  const reply = await readReply(
+    dispatcher,
+    {
+      url: `${endpoints.apiUrl}${apiPath}/widgetCreateSession`,
+      method: 'POST',
+      headers: apiHeaders(endpoints, identity, defaultLanguage),
+      body: JSON.stringify({
+        ...envelope(identity),
+        createSessionRequest: { session: { name: '', displayName: '' } },
+      }),
+      deadlineMs: timeouts.sessionMs,
+    },
+    signal,
+  );
+  const { status, bodyText } = reply;
+  const retryAfter = reply.headers['retry-after'];
+  if (status !== 200) throw classifyReply({ status, bodyText, retryAfter, call: 'session' });
+  return sessionNameOf(bodyText);
+}
+
+/**
+ * Asks, and resolves once the upstream's status line is there and good. The batches hold all events
+ * that are ready, at least one each; a batch with `end` is the last. To be read by one reader, who
+ * must read on, return or abort: an unread answer holds its connection. Returning early and
+ * aborting end the upstream request at once.
+ *
+ * @throws GeminiError by `classifyReply` for a bad status. The iteration throws, after the events
+ *   that came before: `truncated` (no terminal state), `upstream` with reason `timeout`,
+ *   `malformed` or `element_too_large`, what `eventsOfElement` throws, and `client_left` when the
+ *   signal fires.
+ */
+export function openAnswer(
+  connection: GeminiConnection,
+  identity: GeminiIdentity,
+  turn: GeminiTurn,
+  signal: AbortSignal,
+): Promise<AsyncIterable<GeminiEvent[]>> {
+  const { endpoints, dispatcher, timeouts } = connection;
+  const request = {
+    url: `${endpoints.apiUrl}${apiPath}/widgetStreamAssist`,
+    method: 'POST' as const,
+    headers: apiHeaders(endpoints, identity, turn.languageCode),
+    body: chatBody(identity, turn),
+    deadlineMs: timeouts.firstContentMs,
+    idleMs: timeouts.idleMs,
+  };
+  return new Promise((resolve, reject) => {
+    const exchange: Exchange = new Exchange(dispatcher, request, signal, {
+      onHead: (status, headers) => {
+        if (status === 200) {
+          const answer = new AnswerStream(exchange);
+          resolve(answer);
+          return answer;
+        }
+        return collectBody(exchange, maxErrorBodyBytes, (bodyText, failure) => {
+          const retryAfter = headers['retry-after'];
+          const hasLeft = failure?.fault === 'client_left';
+          reject(hasLeft ? failure : classifyReply({ status, bodyText, retryAfter, call: 'chat' }));
+        });
+      },
+      onFailure: reject,
+    });
+  });
+}
+
+/**
+ * Protocol 6. No `accept-encoding`: compression would hold back small pieces. The language comes
+ * from the caller: one that cannot stand in a header must not look like a fault of the account.
+ */
+function apiHeaders(
+  endpoints: GeminiEndpoints,
+  identity: GeminiIdentity,
+  languageCode: string,
+): Record<string, string> {
+  const { origin } = flavourOf(endpoints);
+  return {
+    authorization: `Bearer ${identity.accessToken}`,
+    'content-type': 'application/json',
+    accept: '*/*',
+    'accept-language': /^[\w-]+$/.test(languageCode) ? languageCode : defaultLanguage,
+    origin,
+    referer: `${origin}/`,
+    'user-agent': identity.userAgent,
+    'x-server-timeout': '1800',
+  };
+}
+
+/** Protocol 7. */
+function envelope(identity: GeminiIdentity) {
+  return { configId: identity.configId, additionalParams: { token: '-' } };
+}
+
+/** Protocol 9.1. */
+function chatBody(identity: GeminiIdentity, turn: GeminiTurn): string {
+  return JSON.stringify({
+    ...envelope(identity),
+    streamAssistRequest: {
+      session: turn.sessionName,
+      query: { parts: [{ text: turn.prompt }] },
+      filter: '',
+      fileIds: [],
+      answerGenerationMode: 'NORMAL',
+      toolsSpec: toolsSpecs[turn.tools],
+      languageCode: turn.languageCode,
+      userMetadata: { timeZone: turn.timeZone },
+      assistSkippingMode: 'REQUEST_ASSIST',
+      ...(turn.modelId !== null && { assistGenerationConfig: { modelId: turn.modelId } }),
+    },
+  });
+}
+
+function sessionNameOf(bodyText: string): string {
+  try {
+    const name: unknown = JSON.parse(bodyText)?.session?.name;
+    if (typeof name === 'string' && name !== '') return name;
+  } catch {
+    // Not JSON: said below.
+  }
+  throw new GeminiError('upstream', 'The session reply names no session', { reason: 'malformed' });
+}

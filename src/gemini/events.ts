@@ -1,0 +1,94 @@
+import { classifyErrorObject, GeminiError } from './errors';
+
+/** What an answer says, piece by piece. `end` comes once, last, and only after a good turn. */
+export type GeminiEvent =
+  | { type: 'text'; text: string }
+  | { type: 'thought'; text: string }
+  | { type: 'end'; state: 'SUCCEEDED' };
+
+type Fields = Record<string, unknown>;
+
+const policy = 'CUSTOMER_POLICY_VIOLATION';
+
+/**
+ * Appends to `out` what one element of the reply says (protocol 12). Unknown fields, empty content
+ * and values of an unexpected type are skipped. Text of an element that also reports a failure is
+ * in `out` when this throws.
+ *
+ * @throws GeminiError by `classifyErrorObject` for an error element; `request` when the workspace's
+ *   policy blocked the turn; `upstream` for the states FAILED, CANCELLED and other SKIPPED.
+ */
+export function eventsOfElement(element: unknown, out: GeminiEvent[]): void {
+  if (!isFields(element)) return;
+  if (isFields(element.error)) throw classifyErrorObject(element.error);
+  const response = element.streamAssistResponse;
+  const answer = isFields(response) ? response.answer : undefined;
+  if (!isFields(answer)) return;
+  if (Array.isArray(answer.replies)) {
+    for (const reply of answer.replies) addReply(reply, out);
+  }
+  checkPolicy(answer);
+  addState(answer, out);
+}
+
+/** Whether the element carries a piece of an answer, however empty. */
+export function hasAnswer(element: unknown): boolean {
+  return isFields(element) && isFields(element.streamAssistResponse);
+}
+
+/** Whether the element carries a renewed token: alone, it means a refused credential (protocol 12.1). */
+export function hasRenewedToken(element: unknown): boolean {
+  return isFields(element) && typeof element.uToken === 'string';
+}
+
+function addReply(reply: unknown, out: GeminiEvent[]): void {
+  if (!isFields(reply) || !isFields(reply.groundedContent)) return;
+  const content = reply.groundedContent.content;
+  if (!isFields(content)) return;
+  const isThought = reply.thought === true || content.thought === true;
+  addText(content.text, isThought, out);
+  if (!Array.isArray(content.parts)) return;
+  for (const part of content.parts) {
+    if (isFields(part)) addText(part.text, isThought || part.thought === true, out);
+  }
+}
+
+function addText(text: unknown, isThought: boolean, out: GeminiEvent[]): void {
+  if (typeof text !== 'string' || text === '') return;
+  out.push({ type: isThought ? 'thought' : 'text', text });
+}
+
+function checkPolicy(answer: Fields): void {
+  const enforcement = answer.customerPolicyEnforcementResult;
+  const isBlocked = isFields(enforcement) && enforcement.verdict === 'BLOCK';
+  const isSkipped =
+    answer.state === 'SKIPPED' &&
+    Array.isArray(answer.assistSkippedReasons) &&
+    answer.assistSkippedReasons.includes(policy);
+  if (isBlocked || isSkipped) {
+    throw new GeminiError('request', "The workspace's policy blocked the prompt", {
+      reason: policy,
+    });
+  }
+}
+
+function addState(answer: Fields, out: GeminiEvent[]): void {
+  switch (answer.state) {
+    case 'SUCCEEDED':
+      out.push({ type: 'end', state: 'SUCCEEDED' });
+      return;
+    case 'FAILED':
+    case 'CANCELLED':
+      throw new GeminiError('upstream', `The turn ended in state ${answer.state}`, {
+        reason: 'FAILED',
+      });
+    case 'SKIPPED':
+      throw new GeminiError('upstream', 'The upstream skipped the prompt as small talk', {
+        reason: 'NON_ASSIST_SEEKING_QUERY_IGNORED',
+      });
+  }
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,209 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Dispatcher } from 'undici';
+import { classifyNetworkError, GeminiError } from './errors';
+
+export interface ExchangeRequest {
+  url: string;
+  method: 'GET' | 'POST';
+  headers: Record<string, string>;
+  body?: string;
+  /** From now until `clearDeadline` or the end. */
+  deadlineMs: number;
+  /** Longest silence within the body; 0 = only the deadline counts. */
+  idleMs: number;
+}
+
+/** Receives a body. Exactly one of `onEnd` and `onFailure` is called, once and last. */
+export interface BodySink {
+  onChunk(chunk: Buffer): void;
+  onEnd(): void;
+  onFailure(error: GeminiError): void;
+}
+
+/** Receives a reply: either its head, or why there is none. */
+export interface ReplySink {
+  onHead(status: number, headers: IncomingHttpHeaders): BodySink;
+  onFailure(error: GeminiError): void;
+}
+
+const drainLimitBytes = 64 * 1024;
+
+/**
+ * One HTTP exchange, straight on undici's dispatch: a fifth of the cost of `fetch`, and it can be
+ * ended at any moment, also while the connection is still being made. Redirects are not followed.
+ */
+export class Exchange implements Dispatcher.DispatchHandler {
+  readonly #reply: ReplySink;
+  readonly #signal: AbortSignal;
+  #body: BodySink | null = null;
+  #controller: Dispatcher.DispatchController | null = null;
+  #deadline: NodeJS.Timeout | null = null;
+  #state: 'open' | 'draining' | 'closed' = 'open';
+  #drainedBytes = 0;
+
+  constructor(
+    dispatcher: Dispatcher,
+    request: ExchangeRequest,
+    signal: AbortSignal,
+    reply: ReplySink,
+  ) {
+    this.#reply = reply;
+    this.#signal = signal;
+    this.#deadline = setTimeout(this.#onDeadline, request.deadlineMs);
+    signal.addEventListener('abort', this.#onAbort);
+    if (signal.aborted) {
+      queueMicrotask(this.#onAbort);
+      return;
+    }
+    const slash = request.url.indexOf('/', 'https://'.length);
+    dispatcher.dispatch(
+      {
+        origin: request.url.slice(0, slash),
+        path: request.url.slice(slash),
+        method: request.method,
+        headers: request.headers,
+        body: request.body ?? null,
+        headersTimeout: 0,
+        bodyTimeout: request.idleMs,
+      },
+      this,
+    );
+  }
+
+  /** From now on only silence (`idleMs`) ends it. */
+  clearDeadline(): void {
+    if (this.#deadline !== null) clearTimeout(this.#deadline);
+    this.#deadline = null;
+  }
+
+  pause(): void {
+    this.#controller?.pause();
+  }
+
+  resume(): void {
+    this.#controller?.resume();
+  }
+
+  /** Ends the upstream request at once; the sink gets the error. */
+  cancel(error: GeminiError): void {
+    if (this.#state !== 'open') return;
+    this.#close('closed');
+    this.#controller?.abort(error);
+    (this.#body ?? this.#reply).onFailure(error);
+  }
+
+  /** The body's sink has all it wants: reads the little that is left, so that the connection is kept. */
+  drain(): void {
+    if (this.#state !== 'open') return;
+    this.#close('draining');
+    this.#controller?.resume();
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#state === 'closed') controller.abort(new Error('cancelled'));
+  }
+
+  onResponseStart(
+    _controller: Dispatcher.DispatchController,
+    status: number,
+    headers: IncomingHttpHeaders,
+  ): void {
+    if (this.#state !== 'open' || status < 200) return;
+    this.#body = this.#reply.onHead(status, headers);
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#state === 'open') {
+      this.#body?.onChunk(chunk);
+    } else if (this.#state === 'draining') {
+      this.#drainedBytes += chunk.length;
+      if (this.#drainedBytes > drainLimitBytes) controller.abort(new Error('drained enough'));
+    }
+  }
+
+  onResponseEnd(): void {
+    if (this.#state !== 'open') return;
+    this.#close('closed');
+    this.#body?.onEnd();
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    if (this.#state !== 'open') return;
+    this.#close('closed');
+    const connected = this.#controller !== null;
+    (this.#body ?? this.#reply).onFailure(classifyNetworkError(error, { connected }));
+  }
+
+  #onAbort = (): void => {
+    this.cancel(new GeminiError('client_left', 'The caller left', { cause: this.#signal.reason }));
+  };
+
+  #onDeadline = (): void => {
+    const fault = this.#controller === null ? 'egress' : 'upstream';
+    this.cancel(new GeminiError(fault, 'No answer in time', { reason: 'timeout' }));
+  };
+
+  #close(state: 'draining' | 'closed'): void {
+    this.#state = state;
+    this.clearDeadline();
+    this.#signal.removeEventListener('abort', this.#onAbort);
+  }
+}
+
+/**
+ * Collects a body of at most `maxBytes`. `onDone` gets what came, and a failure when that is not
+ * all: of the network, or `upstream` with reason `reply_too_large`.
+ */
+export function collectBody(
+  exchange: Exchange,
+  maxBytes: number,
+  onDone: (text: string, failure: GeminiError | null) => void,
+): BodySink {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  const text = () => Buffer.concat(chunks).toString();
+  return {
+    onChunk(chunk) {
+      chunks.push(chunk.subarray(0, maxBytes - bytes));
+      bytes += chunk.length;
+      if (bytes <= maxBytes) return;
+      const message = 'The reply is above the size limit';
+      exchange.cancel(new GeminiError('upstream', message, { reason: 'reply_too_large' }));
+    },
+    onEnd: () => onDone(text(), null),
+    onFailure: (failure) => onDone(text(), failure),
+  };
+}
+
+/** A whole reply of a short call, whatever its status. */
+export interface WholeReply {
+  status: number;
+  headers: IncomingHttpHeaders;
+  bodyText: string;
+}
+
+const maxReplyBytes = 1024 * 1024;
+
+/**
+ * Sends a short call and reads its whole reply, at most 1 MiB. Redirects and error statuses are
+ * replies like others.
+ *
+ * @throws GeminiError of the network or the deadline; `upstream` with reason `reply_too_large`.
+ */
+export function readReply(
+  dispatcher: Dispatcher,
+  request: Omit<ExchangeRequest, 'idleMs'>,
+  signal: AbortSignal,
+): Promise<WholeReply> {
+  return new Promise((resolve, reject) => {
+    const exchange: Exchange = new Exchange(dispatcher, { ...request, idleMs: 0 }, signal, {
+      onHead: (status, headers) =>
+        collectBody(exchange, maxReplyBytes, (bodyText, failure) => {
+          if (failure === null) resolve({ status, headers, bodyText });
+          else reject(failure);
+        }),
+      onFailure: reject,
+    });
+  });
+}

@@ -1,0 +1,26 @@
+import { settings } from '@/features/settings/settings';
+import { pruneRequestLogs } from '@/features/usage/usage';
+
+/** A job of the clock. */
+export interface Job {
+  name: string;
+  /** When, as cron text with seconds. */
+  cron: string;
+  /** After this it is told to stop, and another process may take the lease. */
+  timeoutMs: number;
+  /** @returns what is worth a word in the log */
+  run(signal: AbortSignal): Promise<Record<string, unknown>>;
+}
+
+/** All jobs. The only place that knows what runs when. */
+export const schedule: Job[] = [
+  {
+    name: 'prune-request-logs',
+    cron: '0 17 * * * *',
+    timeoutMs: 5 * 60_000,
+    async run(signal) {
+      const { logRetentionDays } = await settings();
+      return { pruned: await pruneRequestLogs(logRetentionDays, Date.now(), signal) };
+    },
+  },
+];

@@ -1,0 +1,300 @@
+import { z } from 'zod';
+import { listOf, show, toInvalidRequest } from '@/openai/validation';
+import { AppError } from '@/platform/errors';
+
+/** The most choices (`n`) of one request; each is a query of its own upstream. */
+export const MAX_CHOICES = 4;
+
+const attachmentKinds = ['image_url', 'file', 'input_audio', 'video_url', 'image'] as const;
+
+const TextPart = z.object({ type: z.literal('text'), text: z.string() });
+const RefusalPart = z.object({ type: z.literal('refusal'), refusal: z.string() });
+
+const AttachmentPart = z
+  .object({
+    type: z.enum(attachmentKinds),
+    file: z.unknown().optional(),
+    file_id: z.unknown().optional(),
+  })
+  .transform(({ type, file, file_id }, context) => {
+    const byId = type === 'file' && (file ?? null) === null && (file_id ?? null) !== null;
+    context.addIssue({
+      code: 'custom',
+      path: [byId ? 'file_id' : type],
+      message: `Attachments ('${type}') are not supported by this server yet; send text only.`,
+    });
+    return z.NEVER;
+  });
+
+const TextContent = z.union([
+  z.string(),
+  listOf(z.discriminatedUnion('type', [TextPart, AttachmentPart])),
+]);
+const AssistantContent = z.union([
+  z.string(),
+  listOf(z.discriminatedUnion('type', [TextPart, RefusalPart, AttachmentPart])),
+]);
+
+const name = z.string().nullish();
+const CalledFunction = z.object({ name: z.string(), arguments: z.string() });
+const ToolCall = z.object({
+  id: z.string(),
+  type: z.literal('function').nullish(),
+  function: CalledFunction,
+});
+
+const AssistantMessage = z
+  .object({
+    role: z.literal('assistant'),
+    content: AssistantContent.nullish(),
+    tool_calls: listOf(ToolCall).nullish(),
+    function_call: CalledFunction.nullish(),
+    name,
+  })
+  .superRefine((message, context) => {
+    const calls = (message.tool_calls?.length ?? 0) + (message.function_call ? 1 : 0);
+    if ((message.content ?? null) !== null || calls > 0) return;
+    context.addIssue({
+      code: 'custom',
+      path: ['content'],
+      message: "The 'content' of an assistant message is required unless it has 'tool_calls'.",
+      params: { detail: 'missing_required_parameter' },
+    });
+  });
+
+const Message = z.discriminatedUnion('role', [
+  z.object({ role: z.enum(['system', 'developer', 'user']), content: TextContent, name }),
+  AssistantMessage,
+  z.object({ role: z.literal('tool'), content: TextContent, tool_call_id: z.string(), name }),
+  z.object({ role: z.literal('function'), content: z.string().nullish(), name }),
+]);
+type Message = z.infer<typeof Message>;
+
+const notYet = (what: string) => `${what} not supported by this server yet.`;
+const noneOf = (what: string) =>
+  z.array(z.unknown()).refine((items) => items.length === 0, notYet(`${what} are`));
+
+/** The older form of a message, of the Python system's callers. */
+const Prompt = z.object({
+  role: z.enum(['system', 'developer', 'user', 'assistant']).nullish(),
+  text: z.string(),
+  files: noneOf('Attachments').nullish(),
+});
+
+const wholeNumber = z.number().refine(Number.isInteger, {
+  error: ({ input }) => `Invalid value: ${show(input)} is not an integer.`,
+});
+
+/**
+ * The body of `POST /v1/chat/completions`. Fields that change nothing upstream and cannot be wrong
+ * in a way that matters are not in it: like unknown ones, they are ignored.
+ */
+const ChatCompletionRequest = z.object({
+  model: z.string(),
+  messages: listOf(Message, { min: 1 }).nullish(),
+  prompts: listOf(Prompt, { min: 1 }).nullish(),
+  stream: z.literal([true, false, 'true', 'false']).nullish(),
+  stream_options: z
+    .object({
+      include_usage: z.boolean().nullish(),
+      include_obfuscation: z.boolean().nullish(),
+    })
+    .nullish(),
+  n: z.int().min(1).max(MAX_CHOICES).nullish(),
+  stop: z.union([z.string(), listOf(z.string(), { min: 1, max: 4 })]).nullish(),
+  max_tokens: z.int().min(0).nullish(),
+  max_completion_tokens: z.int().min(1).nullish(),
+  temperature: z.number().min(0).max(2).nullish(),
+  top_p: z.number().min(0).max(1).nullish(),
+  presence_penalty: z.number().min(-2).max(2).nullish(),
+  frequency_penalty: z.number().min(-2).max(2).nullish(),
+  seed: wholeNumber.nullish(),
+  metadata: z.object({}).nullish(),
+  logprobs: z
+    .boolean()
+    .refine((asked) => !asked, "There are no 'logprobs' to give.")
+    .nullish(),
+  top_logprobs: z
+    .int()
+    .min(0)
+    .max(20)
+    .refine((count) => count === 0, "There are no 'top_logprobs' to give.")
+    .nullish(),
+  tools: noneOf("'tools'").nullish(),
+  functions: noneOf("'functions'").nullish(),
+  tool_choice: z
+    .unknown()
+    .refine((choice) => choice === 'none' || choice === 'auto', {
+      error: ({ input }) => notYet(`A 'tool_choice' of ${show(input)} is`),
+    })
+    .nullish(),
+  response_format: z
+    .object({ type: z.enum(['text', 'json_object', 'json_schema']) })
+    .superRefine(({ type }, context) => {
+      if (type === 'text') return;
+      const message = notYet(`A 'response_format' of type '${type}' is`);
+      context.addIssue({ code: 'custom', message });
+    })
+    .nullish(),
+});
+type ChatCompletionRequest = z.infer<typeof ChatCompletionRequest>;
+
+/** A turn of the conversation; `developer` has become `system`, `function` has become `tool`. */
+export interface ChatMessage {
+  role: 'system' | 'user' | 'assistant' | 'tool';
+  name: string | null;
+  /** As the caller wrote it; several parts are joined by a line break. */
+  text: string;
+  toolCalls: ChatToolCall[];
+  toolCallId: string | null;
+}
+
+export interface ChatToolCall {
+  /** Empty for the deprecated `function_call`, which has none. */
+  id: string;
+  name: string;
+  /** JSON, as the caller wrote it. */
+  arguments: string;
+}
+
+/** What a request asks for, once its forms and defaults are out of the way. */
+export interface ChatCompletionParameters {
+  model: string;
+  messages: ChatMessage[];
+  stream: boolean;
+  /** Whether the stream ends with a usage chunk; never without `stream`. */
+  includeUsage: boolean;
+  /** How many choices, 1 to `MAX_CHOICES`. */
+  n: number;
+  /** Sequences that end the reply; none is empty. */
+  stop: string[];
+  maxTokens: number | null;
+}
+
+/**
+ * Checks the parsed JSON of a request and brings it into one form.
+ * Throws `AppError` `invalid_request`, with `param` wherever the body is an object.
+ */
+export function parseChatCompletionRequest(body: unknown): ChatCompletionParameters {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
+    throw new AppError('invalid_request', `The body must be a JSON object, got ${show(body)}.`);
+  }
+  const result = ChatCompletionRequest.safeParse(body);
+  if (!result.success) throw toInvalidRequest(result.error, body);
+  const request = result.data;
+  const stream = request.stream === true || request.stream === 'true';
+  return {
+    model: request.model.toWellFormed(),
+    messages: messagesOf(request),
+    stream,
+    includeUsage: stream && request.stream_options?.include_usage === true,
+    n: request.n ?? 1,
+    stop: stopSequences(request.stop ?? []),
+    maxTokens: request.max_completion_tokens ?? (request.max_tokens || null),
+  };
+}
+
+function messagesOf({ messages, prompts }: ChatCompletionRequest): ChatMessage[] {
+  if (messages) return messages.map(toChatMessage);
+  if (prompts) {
+    return prompts.map(({ role, text }) =>
+      toChatMessage({ role: role ?? 'user', content: text, name: null }),
+    );
+  }
+  throw new AppError('invalid_request', "Missing required parameter: 'messages'.", {
+    param: 'messages',
+    detail: 'missing_required_parameter',
+  });
+}
+
+function toChatMessage(message: Message): ChatMessage {
+  const common = {
+    name: message.name?.toWellFormed() ?? null,
+    text: textOf(message.content),
+    toolCalls: [],
+    toolCallId: null,
+  };
+  switch (message.role) {
+    case 'developer':
+      return { ...common, role: 'system' };
+    case 'assistant':
+      return { ...common, role: 'assistant', toolCalls: toolCallsOf(message) };
+    case 'tool':
+      return { ...common, role: 'tool', toolCallId: message.tool_call_id.toWellFormed() };
+    case 'function':
+      return { ...common, role: 'tool' };
+    default:
+      return { ...common, role: message.role };
+  }
+}
+
+function textOf(content: Message['content']): string {
+  if (typeof content === 'string') return content.toWellFormed();
+  const texts = content?.map((part) => (part.type === 'text' ? part.text : part.refusal)) ?? [];
+  return texts.join('\n').toWellFormed();
+}
+
+function toolCallsOf(message: Extract<Message, { role: 'assistant' }>): ChatToolCall[] {
+  const calls = (message.tool_calls ?? []).map(({ id, function: called }) => ({ id, ...called }));
+  if (message.function_call) calls.push({ id: '', ...message.function_call });
+  return calls.map((call) => ({
+    id: call.id.toWellFormed(),
+    name: call.name.toWellFormed(),
+    arguments: call.arguments.toWellFormed(),
+  }));
+}
+
+function stopSequences(stop: string | string[]): string[] {
+  const sequences = typeof stop === 'string' ? [stop] : stop;
+  return sequences.filter((sequence) => sequence !== '').map((sequence) => sequence.toWellFormed());
+}
+
+/** Why a reply ended. */
+export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter';
+
+/** Tokens of a whole request. `completion_tokens` counts all choices, thoughts included. */
+export interface Usage {
+  prompt_tokens: number;
+  completion_tokens: number;
+  total_tokens: number;
+  completion_tokens_details: { reasoning_tokens: number };
+}
+
+/** The answer of `POST /v1/chat/completions` without `stream`. */
+export interface ChatCompletion {
+  id: string;
+  object: 'chat.completion';
+  /** Unix seconds. */
+  created: number;
+  model: string;
+  choices: {
+    index: number;
+    message: {
+      role: 'assistant';
+      content: string | null;
+      refusal: null;
+      /** Only when the model gave its thoughts. */
+      reasoning_content?: string;
+    };
+    logprobs: null;
+    finish_reason: FinishReason;
+  }[];
+  usage: Usage;
+}
+
+/** One event of a stream. `choices` is empty in the usage chunk alone. */
+export interface ChatCompletionChunk {
+  id: string;
+  object: 'chat.completion.chunk';
+  /** Unix seconds. */
+  created: number;
+  model: string;
+  choices: {
+    index: number;
+    delta: { role?: 'assistant'; content?: string; reasoning_content?: string };
+    logprobs: null;
+    finish_reason: FinishReason | null;
+  }[];
+  /** There only where the caller asked for usage; null in all chunks but the last. */
+  usage?: Usage | null;
+}

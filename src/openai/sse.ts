@@ -1,0 +1,19 @@
+/** Headers of a stream. Proxies must neither buffer, compress nor keep it. */
+export const SSE_HEADERS = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache, no-transform',
+  'x-accel-buffering': 'no',
+} as const;
+
+/** Ends a stream; the `openai` client compares the word exactly. */
+export const SSE_DONE = 'data: [DONE]\n\n';
+
+/** One event of `json`, which is on one line as `JSON.stringify` writes it. No `event:` line. */
+export function sseData(json: string): string {
+  return `data: ${json}\n\n`;
+}
+
+/** A comment that every client ignores and that keeps an idle connection open. */
+export function sseComment(text: string): string {
+  return `: ${text}\n\n`;
+}

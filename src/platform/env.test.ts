@@ -1,0 +1,52 @@
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { parseEnv } from '@/platform/env';
+
+describe('parseEnv', () => {
+  it('has a default for everything', () => {
+    expect(parseEnv({})).toMatchObject({
+      host: '0.0.0.0',
+      port: 8000,
+      dataDir: path.resolve('data'),
+      databaseUrl: `file:${path.resolve('data/pool.db')}`,
+      encryptionKey: null,
+      geminiAppUrl: 'https://business.gemini.google',
+      logLevel: 'info',
+    });
+  });
+
+  it('counts an empty value as unset', () => {
+    expect(parseEnv({ PORT: '', LOG_LEVEL: '' })).toMatchObject({ port: 8000, logLevel: 'info' });
+  });
+
+  it('takes the older names, after the newer ones', () => {
+    expect(parseEnv({ SERVER_PORT: '9000' }).port).toBe(9000);
+    expect(parseEnv({ SERVER_PORT: '9000', PORT: '9001' }).port).toBe(9001);
+    const key = 'a passphrase of some length';
+    expect(parseEnv({ API_KEY_ENCRYPTION_KEY: key }).encryptionKey).toBe(key);
+  });
+
+  it('resolves relative places', () => {
+    const env = parseEnv({ DATA_DIR: 'elsewhere', DATABASE_URL: 'file:./x.db' });
+    expect(env.dataDir).toBe(path.resolve('elsewhere'));
+    expect(env.databaseUrl).toBe(`file:${path.resolve('x.db')}`);
+  });
+
+  it('takes plain http for the upstream on loopback only', () => {
+    expect(parseEnv({ GEMINI_APP_URL: 'http://127.0.0.1:1/' }).geminiAppUrl).toBe(
+      'http://127.0.0.1:1',
+    );
+    expect(() => parseEnv({ GEMINI_APP_URL: 'http://example.com' })).toThrow('GEMINI_APP_URL');
+  });
+
+  it('names every wrong variable and the mend', () => {
+    const wrong = {
+      PORT: '70000',
+      LOG_LEVEL: 'loud',
+      PROXY_URL: 'ftp://x',
+      ENCRYPTION_KEY: 'short',
+    };
+    for (const name of Object.keys(wrong)) expect(() => parseEnv(wrong)).toThrow(name);
+    expect(() => parseEnv(wrong)).toThrow('Unset it for the default (8000)');
+  });
+});

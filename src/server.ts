@@ -1,0 +1,90 @@
+import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import next from 'next';
+import { toNodeHandler } from 'srvx/node';
+import { pathOf } from '@/api/reply';
+import { endpointFor } from '@/api/routes';
+import { env } from '@/platform/env';
+import { reportFatal } from '@/platform/fatal';
+import { beginDraining } from '@/platform/lifecycle';
+import { log } from '@/platform/log';
+import { shutDown, startUp } from '@/start-up';
+import { welcome } from '@/welcome';
+
+const DRAIN_MS = 30_000;
+// Balancers keep idle connections for a minute; ours must outlive theirs.
+const KEEP_ALIVE_MS = 75_000;
+// About receiving a request, not answering it: a slow upload may take this long.
+const RECEIVE_MS = 3_600_000;
+
+/** The custom server: our own lane for programs, Next for pages and the rest. */
+async function main(): Promise<void> {
+  const { host, port } = env();
+  await startUp();
+  // biome-ignore lint/style/noProcessEnv: the mode of Next, which the scripts set.
+  const dev = process.env.NODE_ENV === 'development';
+  const app = next({ dev, hostname: host, port });
+  await app.prepare();
+  const pages = app.getRequestHandler();
+  const lane = toNodeHandler(async (request) => {
+    const endpoint = endpointFor(pathOf(request));
+    return endpoint ? endpoint(request) : new Response(null, { status: 404 });
+  }) as RequestListener;
+
+  const listener: RequestListener = (request, response) => {
+    const handled = isLane(request) ? lane(request, response) : pages(request, response);
+    // A handler that rejects would otherwise end the process.
+    Promise.resolve(handled).catch((error) => {
+      log().error({ err: error }, 'request handler failed');
+      if (!response.headersSent) response.writeHead(500);
+      response.end();
+    });
+  };
+  const server = createServer(
+    { keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: RECEIVE_MS },
+    listener,
+  );
+  server.on('error', (error: NodeJS.ErrnoException) => {
+    reportFatal(error.code === 'EADDRINUSE' ? portTaken(port) : error);
+  });
+  server.listen(port, host, () => {
+    const address = server.address() as AddressInfo;
+    process.stdout.write(welcome(host, address.port));
+    log().info({ host, port: address.port }, 'listening');
+  });
+  stopOnSignal(server);
+}
+
+function isLane(request: IncomingMessage): boolean {
+  const url = request.url ?? '/';
+  const end = url.indexOf('?');
+  return endpointFor(end < 0 ? url : url.slice(0, end)) !== null;
+}
+
+function portTaken(port: number): string {
+  return `Port ${port} is taken by another program. Choose another one: npm start -- --port ${port + 1}`;
+}
+
+/** SIGTERM or SIGINT: no new requests, open streams end whole within the limit, then all is flushed. */
+function stopOnSignal(server: ReturnType<typeof createServer>): void {
+  let stopping = false;
+  const stop = async (signal: string) => {
+    if (stopping) return;
+    stopping = true;
+    log().info({ signal }, 'stopping: open streams may end');
+    beginDraining();
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    server.closeIdleConnections();
+    const limit = setTimeout(() => server.closeAllConnections(), DRAIN_MS);
+    await closed;
+    clearTimeout(limit);
+    await shutDown();
+    log().info('stopped');
+    process.exit(0);
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => void stop(signal).catch(reportFatal));
+  }
+}
+
+main().catch(reportFatal);
