@@ -22,6 +22,8 @@ function startServer() {
   const args = [tsx, 'watch', '--clear-screen=false', 'src/server.ts'];
   const server = spawn(process.execPath, args, {
     env: { ...process.env, NODE_ENV: 'development', NEXT_TELEMETRY_DISABLED: '1' },
+    // A process group of its own: to the signal of Ctrl-C and ours together, tsx answers with a kill.
+    detached: true,
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   let told = false;

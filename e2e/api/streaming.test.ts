@@ -36,7 +36,10 @@ describe.each(['custom', 'next'] as Way[])('a stream through the %s server', (wa
     });
   });
   afterAll(() => pool.close());
-  beforeEach(() => pool.standIn.reset());
+  beforeEach(async () => {
+    await eventually(() => pool.standIn.openStreams === 0);
+    pool.standIn.reset();
+  });
 
   const stream = async (directive: string, more: object = {}) => {
     const response = await pool.call(CHAT, ask(directive, more));
@@ -134,12 +137,16 @@ describe.each(['custom', 'next'] as Way[])('a stream through the %s server', (wa
   });
 
   it('holds thoughts for a moment, so that an account that only thinks is left', async () => {
-    pool.standIn.setFault('*', { on: 'streamAssist', scenario: 'thoughts-only', times: 1 });
-    const { events, done } = await stream('text value=answered');
-    const deltas = events.map((event) => event.choices[0].delta);
-    expect(deltas.map((delta) => delta.content ?? '').join('')).toBe('answered');
-    expect(deltas.some((delta) => 'reasoning_content' in delta)).toBe(false);
-    expect(done).toBe(true);
+    pool.standIn.setFault('demo-1', { on: 'streamAssist', scenario: 'thoughts-only' });
+    // One of three in a row has its turn on that account.
+    for (let count = 0; count < 3; count++) {
+      const { events, done } = await stream('text value=answered');
+      const deltas = events.map((event) => event.choices[0].delta);
+      expect(deltas.map((delta) => delta.content ?? '').join('')).toBe('answered');
+      expect(deltas.some((delta) => 'reasoning_content' in delta)).toBe(false);
+      expect(done).toBe(true);
+    }
+    expect(pool.standIn.counts('demo-1').streamAssist).toBe(1);
   });
 
   it('sends thoughts that go on and on before there is an answer', async () => {

@@ -262,7 +262,7 @@ describe('a running server', () => {
     expect(Date.now() - startedAt).toBeLessThan(10_000);
     holder.exec('ROLLBACK');
     holder.close();
-    await pool.server.stop();
+    expect((await pool.server.stop()).exitCode).toBe(0);
     const [row] = await query(pool.server.dataDir, {
       sql: 'SELECT count(*) AS "rows" FROM "RequestLog"',
       args: [],

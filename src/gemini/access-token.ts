@@ -155,10 +155,9 @@ function readStep(
     if (next === null) throw refused('The cookie rotation named no address', 'NO_KEY');
     return { next: checkOrigin(next, endpoints) };
   }
-  if (typeof keyId !== 'string' || typeof xsrfToken !== 'string' || !xsrfToken) {
-    throw refused('The key host answered without a key', 'NO_KEY');
-  }
-  return { keyId, xsrfToken };
+  const isKey = typeof keyId === 'string' && typeof xsrfToken === 'string';
+  if (isKey && Buffer.from(xsrfToken, 'base64url').length > 0) return { keyId, xsrfToken };
+  throw refused('The key host answered without a key', 'NO_KEY');
 }
 
 /** Cookies go to the configured hosts only, and in clear only over loopback. */

@@ -186,8 +186,9 @@ function parseErrorBody(text: string): unknown {
 }
 
 function retryAfterMsOf(header: string | null | undefined): number | undefined {
-  const text = header?.trim();
-  if (!text) return undefined;
+  // A header sent twice is an array at run time.
+  const text = typeof header === 'string' ? header.trim() : '';
+  if (text === '') return undefined;
   const waitMs = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
   return Number.isFinite(waitMs) ? Math.max(0, waitMs) : undefined;
 }
@@ -207,8 +208,7 @@ const egressCodes =
  * The failure that an error of the network means; a `GeminiError` is returned as it is.
  *
  * Reasons of ours: `timeout`, `bad_http`, `connection_lost`, else the error's own code. A refused
- * proxy tunnel reads as UND_ERR_ABORTED (undici names no status), so callers say by a
- * `GeminiError` or an `AbortError` when the abort was their own.
+ * proxy tunnel is an `AbortError` with code UND_ERR_ABORTED in undici, so that code is `egress`.
  *
  * @param options.connected whether the request had a connection, where that is known: an error
  *   before it is `egress` whatever its code, such as a reset in the TLS handshake.
@@ -219,7 +219,8 @@ export function classifyNetworkError(
 ): GeminiError {
   if (isGeminiError(error)) return error;
   const { name, code } = nameAndCodeOf(error);
-  if (name === 'AbortError' || name === 'ResponseAborted') {
+  const isAbort = name === 'AbortError' || name === 'ResponseAborted';
+  if (isAbort && code !== 'UND_ERR_ABORTED') {
     return new GeminiError('client_left', 'The caller left', { cause: error });
   }
   const label = code || name;

@@ -1,3 +1,4 @@
+import type { Client, Config, InStatement } from '@libsql/client';
 import { PrismaLibSql } from '@prisma/adapter-libsql';
 import { PrismaClient } from '@/generated/prisma/client';
 import { env } from '@/platform/env';
@@ -23,11 +24,34 @@ function handle(): Handle {
   return processState<Handle>('database', () => ({ client: null, ready: null }));
 }
 
+/**
+ * libsql does not reset a statement that met a busy database. It stays active on its connection, and
+ * whatever that connection writes later is then neither committed nor visible, while it keeps all
+ * others out: so the connection is given up, and the next statement gets a new one.
+ */
+class ReconnectingLibSql extends PrismaLibSql {
+  override createClient(config: Config): Client {
+    const client = super.createClient(config);
+    const execute = client.execute.bind(client) as (
+      statement: InStatement,
+    ) => ReturnType<Client['execute']>;
+    client.execute = async (statement: InStatement) => {
+      try {
+        return await execute(statement);
+      } catch (error) {
+        if (isBusy(error)) await client.reconnect();
+        throw error;
+      }
+    };
+    return client;
+  }
+}
+
 /** Opens the database and switches it to write-ahead logging. Safe to call again. */
 export async function openDatabase(): Promise<void> {
   const state = handle();
   state.client ??= new PrismaClient({
-    adapter: new PrismaLibSql({ url: env().databaseUrl, timeout: BUSY_TIMEOUT_MS }),
+    adapter: new ReconnectingLibSql({ url: env().databaseUrl, timeout: BUSY_TIMEOUT_MS }),
   });
   const client = state.client;
   // The journal mode stays in the file; as a query, since the pragma answers with a row.

@@ -34,7 +34,7 @@ async function readCheck(): Promise<string | null> {
   try {
     return await readMark(CHECK_MARK);
   } catch (error) {
-    if ((error as { code?: string }).code !== 'P2021') throw error;
+    if (!/no such table/i.test(String(error))) throw error;
     throw new AppError(
       'conflict',
       'The database has no tables yet. Run: npx prisma migrate deploy',

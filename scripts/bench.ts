@@ -1,0 +1,69 @@
+/**
+ * `npm run bench`: how this server compares with a bare pass-through, and how it holds 500 streams.
+ * The figures go to stdout and, after a run of full length, into docs/benchmarks.md.
+ */
+import { parseArgs } from 'node:util';
+import { setUp } from './bench/equipment';
+import { soakFailure, soakReport, throughputReport, writeSection } from './bench/report';
+import { soak } from './bench/soak';
+import { measureThroughput, type Plan } from './bench/throughput';
+
+const help = `Usage: npm run bench -- [options]
+
+Without options: throughput and soak, about seven minutes; rewrites the figures in docs/benchmarks.md.
+
+  --soak        the soak alone: 500 streams of 30 s at once
+  --seconds N   throughput alone, with rounds of N seconds (5 without this)
+  --quick       throughput alone, a short round each; docs/benchmarks.md stays as it is
+  --help        show this text
+`;
+
+const fullPlan: Plan = { rounds: 5, roundMs: 5_000, warmUpMs: 5_000 };
+const quickPlan: Plan = { rounds: 1, roundMs: 1_000, warmUpMs: 1_000 };
+
+const { values } = parseArgs({
+  options: {
+    soak: { type: 'boolean', default: false },
+    seconds: { type: 'string' },
+    quick: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+if (values.help) process.stdout.write(help);
+else if (process.platform !== 'linux')
+  fail('The bench reads its figures in /proc: run it on Linux.');
+else await bench();
+
+async function bench(): Promise<void> {
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130));
+  const isPart = values.quick || values.seconds !== undefined;
+  const equipment = await setUp();
+  try {
+    if (!values.soak) {
+      const plan = planOf();
+      const report = throughputReport(await measureThroughput(equipment, plan), plan);
+      console.log(report);
+      if (!values.quick) writeSection('bench', report);
+    }
+    if (isPart) return;
+    const result = await soak(equipment);
+    const report = soakReport(result);
+    console.log(`\n${report}`);
+    writeSection('soak', report);
+    const failure = soakFailure(result);
+    if (failure) fail(failure);
+  } finally {
+    await equipment.close();
+  }
+}
+
+function planOf(): Plan {
+  const plan = values.quick ? quickPlan : fullPlan;
+  return values.seconds === undefined ? plan : { ...plan, roundMs: Number(values.seconds) * 1_000 };
+}
+
+function fail(message: string): void {
+  console.error(message);
+  process.exitCode = 1;
+}
