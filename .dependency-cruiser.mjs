@@ -53,7 +53,8 @@ export default {
     ...ranked,
     {
       name: 'no-circles',
-      comment: 'Two files that need each other are one idea: merge them, or cut out what both need.',
+      comment:
+        'Two files that need each other are one idea: merge them, or cut out what both need.',
       severity: 'error',
       from: {},
       to: { circular: true },

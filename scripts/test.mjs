@@ -37,7 +37,7 @@ async function runTests(chromiumPath) {
   try {
     const args = ['run', '--reporter=default', '--reporter=json', `--outputFile=${reportFile}`];
     const { code } = await run(...nodeProgram('vitest/vitest.mjs', ...args), {
-      env: { CHROMIUM_PATH: chromiumPath },
+      env: { CHROMIUM_PATH: chromiumPath, NODE_ENV: 'test' },
       stdout,
       timeoutMs: testsTakeAtMostMs,
     });

@@ -73,7 +73,7 @@ async function fillFolder(accounts: number): Promise<{ key: string; folder: stri
 }
 
 /** Sets settings in a data folder, as the console will. */
-export async function writeSettings(
+async function writeSettings(
   dataDir: string,
   settings: Record<string, unknown>,
 ): Promise<void> {

@@ -17,7 +17,7 @@ export interface LegacyConfig {
   warnings: string[];
 }
 
-export interface LegacyModel {
+interface LegacyModel {
   definition: ModelDefinition;
   /** Position in `accounts` of the only account that serves it; null: all. */
   accountIndex: number | null;

@@ -1,0 +1,230 @@
+/**
+ * `npm run docs`: writes .env.example and the tables of docs/configuration.md and its Chinese sister
+ * from the lists in the code, so that they cannot tell something else.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { z } from 'zod';
+import { Settings } from '@/features/settings/schema';
+import { variables } from '@/platform/env';
+
+const root = path.resolve(import.meta.dirname, '..');
+const SECOND_MS = 1_000;
+const MINUTE_MS = 60_000;
+const HOUR_MS = 3_600_000;
+const KIB = 1_024;
+const MIB = 1_048_576;
+
+type Language = 'en' | 'zh';
+
+/** What each setting is for. The schema has the rest. */
+const meanings: Record<keyof Settings, Record<Language, string>> = {
+  proxyUrl: {
+    en: 'Proxy for all calls to the upstream. Encrypted at rest.',
+    zh: '访问上游时使用的代理。加密存储。',
+  },
+  timeZone: {
+    en: 'IANA time zone that the upstream is told.',
+    zh: '告知上游的时区（IANA 名称）。',
+  },
+  connectTimeoutMs: { en: 'To connect to the upstream.', zh: '与上游建立连接。' },
+  keyTimeoutMs: {
+    en: 'To fetch a signing key, all redirects of a cookie rotation together.',
+    zh: '获取签名密钥，含轮换 Cookie 时的全部跳转。',
+  },
+  sessionTimeoutMs: { en: 'To open an upstream session.', zh: '创建上游会话。' },
+  firstContentTimeoutMs: {
+    en: 'From the question to the first thought or text.',
+    zh: '从提问到收到第一段思考或正文。',
+  },
+  idleTimeoutMs: { en: 'Between two pieces of an answer.', zh: '同一个回答里相邻两段之间。' },
+  commitTimeoutMs: {
+    en: 'For all tries of one request, until its first content goes to the caller.',
+    zh: '一个请求的所有尝试合计，直到第一段内容发给调用方。',
+  },
+  maxTries: {
+    en: 'Accounts that one request may be tried on.',
+    zh: '一个请求最多可尝试的账号数。',
+  },
+  thoughtsHoldMs: {
+    en: 'Thoughts wait so long for the first answer text before they are sent.',
+    zh: '思考内容等待正文的最长时间，超过后先行发出。',
+  },
+  earlyHeadersAfterMs: {
+    en: "A stream's headers go out after this silence, even without content.",
+    zh: '流式请求静默这么久后，即使还没有内容也先发出响应头。',
+  },
+  commentEveryMs: {
+    en: 'A silent stream gets a comment line this often, so that proxies keep it open.',
+    zh: '流静默时发送注释行的间隔，防止代理断开连接。',
+  },
+  overloadRestMs: {
+    en: 'Rest of an account after an overloaded upstream; doubles.',
+    zh: '上游过载后账号的冷却时间；逐次加倍。',
+  },
+  overloadRestMaxMs: { en: 'The longest such rest.', zh: '上述冷却的上限。' },
+  faultRestMs: {
+    en: 'Rest after a failed connection, a 5xx or a broken answer.',
+    zh: '连接失败、5xx 或回答中断后的冷却时间。',
+  },
+  quotaRestMs: {
+    en: 'Rest after a 429 that names no time; doubles.',
+    zh: '收到未注明时间的 429 后的冷却时间；逐次加倍。',
+  },
+  quotaRestMaxMs: { en: 'The longest such rest.', zh: '上述冷却的上限。' },
+  probeEveryMs: {
+    en: 'How often an account that needs a human is tried once more.',
+    zh: '对需要人工处理的账号，每隔多久再试一次。',
+  },
+  maxBodyBytes: {
+    en: 'Largest JSON body under `/v1`, unpacked.',
+    zh: '`/v1` 下 JSON 请求体的最大尺寸（解压后）。',
+  },
+  logRetentionDays: { en: 'Days that request logs are kept.', zh: '请求日志保留的天数。' },
+};
+
+const words = {
+  en: {
+    none: 'none',
+    to: ' to ',
+    variableHeads: ['Variable', 'Default', 'Meaning'],
+    settingHeads: ['Setting', 'Default', 'Range', 'Meaning'],
+  },
+  zh: {
+    none: '无',
+    to: ' 至 ',
+    variableHeads: ['变量', '默认值', '说明'],
+    settingHeads: ['设置项', '默认值', '范围', '说明'],
+  },
+};
+
+/** Defaults of the list that are prose and no value. */
+const proseDefaultsZh: Record<string, string> = {
+  ENCRYPTION_KEY: '首次启动时生成，保存在数据目录的 encryption.key 中',
+};
+
+/** A file of the project as it should be now. */
+interface Document {
+  /** Relative to the project's folder. */
+  file: string;
+  text: string;
+}
+
+/**
+ * All files that follow from the code, as they should be.
+ * @throws Error if a document lacks the marks between which a table stands
+ */
+export function upToDateDocuments(): Document[] {
+  return [
+    { file: '.env.example', text: envExample() },
+    configuration('docs/configuration.md', 'en'),
+    configuration('docs/configuration.zh.md', 'zh'),
+  ];
+}
+
+/** The text that a file of the project has now; empty if it is not there. */
+export function currentText(file: string): string {
+  const place = path.join(root, file);
+  return fs.existsSync(place) ? fs.readFileSync(place, 'utf8') : '';
+}
+
+function envExample(): string {
+  const entries = variables.map(({ name, default: usual, meaning }) =>
+    isProse(usual)
+      ? `# ${meaning}\n# Default: ${usual}.\n#${name}=\n`
+      : `# ${meaning}\n#${name}=${usual}\n`,
+  );
+  return [
+    '# Copy this file to .env in the same folder, take the # away from a line, and change its value.\n' +
+      '# The values here are the defaults. Written by `npm run docs`; see docs/configuration.md.\n',
+    ...entries,
+  ].join('\n');
+}
+
+function configuration(file: string, language: Language): Document {
+  const withVariables = replaceSection(currentText(file), 'variables', variableTable(language));
+  return { file, text: replaceSection(withVariables, 'settings', settingTable(language)) };
+}
+
+function variableTable(language: Language): string {
+  const { none, variableHeads } = words[language];
+  return table(
+    variableHeads,
+    variables.map(({ name, default: usual, meaning, meaningZh }) => {
+      const prose = language === 'zh' ? (proseDefaultsZh[name] ?? usual) : usual;
+      const shown = usual === '' ? none : isProse(usual) ? prose : `\`${usual}\``;
+      return [`\`${name}\``, shown, language === 'zh' ? meaningZh : meaning];
+    }),
+  );
+}
+
+interface Property {
+  default?: unknown;
+  minimum?: number;
+  maximum?: number;
+}
+
+function settingTable(language: Language): string {
+  const properties = z.toJSONSchema(Settings).properties as Record<keyof Settings, Property>;
+  const { none, to, settingHeads } = words[language];
+  return table(
+    settingHeads,
+    (Object.keys(Settings.shape) as (keyof Settings)[]).map((name) => {
+      const { default: usual, minimum, maximum } = properties[name];
+      const range =
+        minimum === undefined || maximum === undefined
+          ? ''
+          : `${quantity(name, minimum)}${to}${quantity(name, maximum)}`;
+      const inUnits = typeof usual === 'number' ? quantity(name, usual) : String(usual);
+      const shown = usual === null ? none : `\`${usual}\``;
+      const explained = inUnits === String(usual) ? shown : `${shown} (${inUnits})`;
+      return [`\`${name}\``, explained, range, meanings[name][language]];
+    }),
+  );
+}
+
+/** A value in the largest unit that it is a whole number of; the name tells its own unit. */
+function quantity(name: string, value: number): string {
+  const units: [size: number, unit: string][] = name.endsWith('Ms')
+    ? [
+        [HOUR_MS, 'h'],
+        [MINUTE_MS, 'min'],
+        [SECOND_MS, 's'],
+      ]
+    : name.endsWith('Bytes')
+      ? [
+          [MIB, 'MiB'],
+          [KIB, 'KiB'],
+        ]
+      : [];
+  const fitting = units.find(([size]) => value > 0 && value % size === 0);
+  return fitting ? `${value / fitting[0]} ${fitting[1]}` : String(value);
+}
+
+function isProse(usual: string): boolean {
+  return usual.includes(' ');
+}
+
+function table(heads: string[], rows: string[][]): string {
+  return [heads, heads.map(() => '---'), ...rows]
+    .map((cells) => `| ${cells.join(' | ')} |`)
+    .join('\n');
+}
+
+function replaceSection(text: string, section: string, content: string): string {
+  const begin = `<!-- ${section}:begin -->`;
+  const end = `<!-- ${section}:end -->`;
+  const from = text.indexOf(begin);
+  const to = text.indexOf(end);
+  if (from === -1 || to < from) throw new Error(`The document lacks the marks of "${section}"`);
+  return `${text.slice(0, from + begin.length)}\n${content}\n${text.slice(to)}`;
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  for (const { file, text } of upToDateDocuments()) {
+    const isChanged = currentText(file) !== text;
+    if (isChanged) fs.writeFileSync(path.join(root, file), text);
+    console.log(`${file} ${isChanged ? 'written' : 'is up to date'}`);
+  }
+}
