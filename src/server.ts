@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type RequestListener } from 'node:h
 import type { AddressInfo } from 'node:net';
 import next from 'next';
 import { toNodeHandler } from 'srvx/node';
-import { pathOf } from '@/api/reply';
+import type { Endpoint } from '@/api/reply';
 import { endpointFor } from '@/api/routes';
 import { env } from '@/platform/env';
 import { reportFatal } from '@/platform/fatal';
@@ -12,6 +12,7 @@ import { shutDown, startUp } from '@/start-up';
 import { welcome } from '@/welcome';
 
 const DRAIN_MS = 30_000;
+const SWEEP_EVERY_MS = 50;
 // Balancers keep idle connections for a minute; ours must outlive theirs.
 const KEEP_ALIVE_MS = 75_000;
 // About receiving a request, not answering it: a slow upload may take this long.
@@ -26,13 +27,8 @@ async function main(): Promise<void> {
   const app = next({ dev, hostname: host, port });
   await app.prepare();
   const pages = app.getRequestHandler();
-  const lane = toNodeHandler(async (request) => {
-    const endpoint = endpointFor(pathOf(request));
-    return endpoint ? endpoint(request) : new Response(null, { status: 404 });
-  }) as RequestListener;
-
   const listener: RequestListener = (request, response) => {
-    const handled = isLane(request) ? lane(request, response) : pages(request, response);
+    const handled = (laneOf(request) ?? pages)(request, response);
     // A handler that rejects would otherwise end the process.
     Promise.resolve(handled).catch((error) => {
       log().error({ err: error }, 'request handler failed');
@@ -55,10 +51,18 @@ async function main(): Promise<void> {
   stopOnSignal(server);
 }
 
-function isLane(request: IncomingMessage): boolean {
-  const url = request.url ?? '/';
+const lanes = new Map<Endpoint, RequestListener>();
+
+/** The endpoint of a request as a Node handler; null for what is Next's. */
+function laneOf({ url = '/' }: IncomingMessage): RequestListener | null {
   const end = url.indexOf('?');
-  return endpointFor(end < 0 ? url : url.slice(0, end)) !== null;
+  const endpoint = endpointFor(end < 0 ? url : url.slice(0, end));
+  if (!endpoint) return null;
+  const known = lanes.get(endpoint);
+  if (known) return known;
+  const lane = toNodeHandler(endpoint) as RequestListener;
+  lanes.set(endpoint, lane);
+  return lane;
 }
 
 function portTaken(port: number): string {
@@ -74,9 +78,11 @@ function stopOnSignal(server: ReturnType<typeof createServer>): void {
     log().info({ signal }, 'stopping: open streams may end');
     beginDraining();
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    server.closeIdleConnections();
+    // A connection whose answer has ended would be kept alive, and the stop would wait for it.
+    const sweep = setInterval(() => server.closeIdleConnections(), SWEEP_EVERY_MS);
     const limit = setTimeout(() => server.closeAllConnections(), DRAIN_MS);
     await closed;
+    clearInterval(sweep);
     clearTimeout(limit);
     await shutDown();
     log().info('stopped');

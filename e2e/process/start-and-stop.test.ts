@@ -142,7 +142,10 @@ describe('a stop', () => {
     await eventually(() => pool.server.output().includes('stopping'));
     await expect(pool.call(CHAT, body('echo'))).rejects.toThrow();
     expect(await text).toContain('[DONE]');
+    const endedAt = Date.now();
     expect((await stopped).exitCode).toBe(0);
+    // At once, and not when the kept-alive connection times out.
+    expect(Date.now() - endedAt).toBeLessThan(10_000);
     const rows = await query(pool.server.dataDir, {
       sql: 'SELECT "status", "stream", "tries" FROM "RequestLog"',
       args: [],
