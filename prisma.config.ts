@@ -1,8 +1,12 @@
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { defineConfig } from 'prisma/config';
 
 // Absolute paths, so that `npx prisma` is right from every folder.
 const at = (file: string) => path.join(import.meta.dirname, file);
+
+// As `next start` and the commands do; what the environment has already wins.
+if (existsSync(at('.env'))) process.loadEnvFile(at('.env'));
 
 // The native schema engine is a download; this script drives the WebAssembly one that npm brings.
 process.env.PRISMA_SCHEMA_ENGINE_BINARY ??= at('scripts/schema-engine.mjs');

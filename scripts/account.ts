@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { getAccount, listAccounts, setEnabled } from '@/features/accounts/accounts';
-import { testAccount } from '@/features/accounts/pool';
+import { testAccount } from '@/features/accounts/lease';
 import { importLegacyConfig } from '@/features/transfer/import-legacy';
 import { AppError } from '@/platform/errors';
 import { printTable, runCommand } from './command-line.ts';
@@ -71,7 +72,8 @@ async function importFile(file: string): Promise<true> {
 
 function readText(file: string): string {
   try {
-    return readFileSync(file, 'utf8');
+    // npm changes to the project's folder; the operator means the one that they are in.
+    return readFileSync(path.resolve(process.env.INIT_CWD ?? '.', file), 'utf8');
   } catch (error) {
     throw new AppError('not_found', `${file} can't be read.`, { cause: error });
   }

@@ -6,7 +6,8 @@ import { at } from './bootstrap/project.mjs';
 const pathPattern =
   /(?<![\w./@-])(?:\.\.?\/)*((?:src|e2e|scripts|docs|prisma)\/[\w./@*{},()[\]-]*)/g;
 
-const documents = ['README.md', 'CONTRIBUTING.md', ...markdownFilesIn('docs')].filter((file) =>
+const rootDocuments = ['README.md', 'README.zh.md', 'CONTRIBUTING.md', 'CHANGELOG.md'];
+const documents = [...rootDocuments, ...markdownFilesIn('docs')].filter((file) =>
   fs.existsSync(at(file)),
 );
 const missing = documents.flatMap(missingPathsIn);

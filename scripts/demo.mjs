@@ -3,11 +3,13 @@ import { ensureBuilt } from './bootstrap/build.mjs';
 import { ensureGenerated } from './bootstrap/generate.mjs';
 import { ensureInstalled } from './bootstrap/install.mjs';
 import { runMain, urlOf } from './bootstrap/project.mjs';
+import { refuseIfServerRuns } from './bootstrap/running.mjs';
 import { enterDemoPool, fillDemoPool, showHowToCall } from './demo-pool.mjs';
 
 await runMain(async () => {
   enterDemoPool('data-demo');
   await ensureInstalled();
+  await refuseIfServerRuns();
   await ensureGenerated();
   await ensureBuilt();
   const key = await fillDemoPool();

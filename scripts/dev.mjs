@@ -6,11 +6,13 @@ import { spawn } from 'node:child_process';
 import { ensureGenerated } from './bootstrap/generate.mjs';
 import { ensureInstalled } from './bootstrap/install.mjs';
 import { at, runMain } from './bootstrap/project.mjs';
+import { refuseIfServerRuns } from './bootstrap/running.mjs';
 import { enterDemoPool, fillDemoPool, showHowToCall } from './demo-pool.mjs';
 
 await runMain(async () => {
   enterDemoPool('data-dev');
   await ensureInstalled();
+  await refuseIfServerRuns();
   await ensureGenerated();
   const key = await fillDemoPool();
   startServer();

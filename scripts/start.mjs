@@ -10,6 +10,7 @@ import { ensureGenerated } from './bootstrap/generate.mjs';
 import { ensureInstalled } from './bootstrap/install.mjs';
 import { ensureMigrated } from './bootstrap/migrate.mjs';
 import { loadEnvironment, root, runMain, urlOf } from './bootstrap/project.mjs';
+import { refuseIfServerRuns } from './bootstrap/running.mjs';
 
 const help = `Usage: npm start -- [options]
 
@@ -67,6 +68,7 @@ await runMain(async () => {
   loadEnvironment();
   applyOptions(values);
   await ensureInstalled();
+  await refuseIfServerRuns();
   await ensureGenerated();
   await ensureBuilt();
   await ensureMigrated();

@@ -10,7 +10,7 @@ import { nodeProgram, run } from './bootstrap/child.mjs';
 import { ensureChromium } from './bootstrap/chromium.mjs';
 import { ensureGenerated } from './bootstrap/generate.mjs';
 import { ensureInstalled } from './bootstrap/install.mjs';
-import { report, root, runMain } from './bootstrap/project.mjs';
+import { report, reportFailure, root, runMain, ScriptFailure } from './bootstrap/project.mjs';
 import { runChecks } from './check.mjs';
 
 /** A hanging test run must end with a result, too. */
@@ -19,17 +19,32 @@ const stdout = 1;
 
 await runMain(async () => {
   process.chdir(root);
-  await ensureInstalled();
-  await ensureGenerated();
-  await ensureBuilt();
-  const chromiumPath = await ensureChromium();
-  const checks = await runChecks();
-  const tests = await runTests(chromiumPath);
+  // Each says how much passed and failed; what cannot be prepared has failed, too.
+  const checks = await countFailure(async () => {
+    await ensureInstalled();
+    await ensureGenerated();
+    return runChecks();
+  });
+  const tests = await countFailure(async () => {
+    await ensureInstalled();
+    await ensureBuilt();
+    return runTests(await ensureChromium());
+  });
   const passed = checks.passed + tests.passed;
   const failed = checks.failed + tests.failed;
   process.exitCode = failed === 0 && tests.passed > 0 ? 0 : 1;
   process.stdout.write(`${passed} passed, ${failed} failed\n`);
 });
+
+async function countFailure(work) {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof ScriptFailure)) throw error;
+    reportFailure(error);
+    return { passed: 0, failed: 1 };
+  }
+}
 
 async function runTests(chromiumPath) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'pool-test-report-'));

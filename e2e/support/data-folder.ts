@@ -31,6 +31,11 @@ export function newFolder(name: string): string {
   return fs.mkdtempSync(path.join(testFolder(), `${name}-`));
 }
 
+/** Where a test notes the processes that it started, a file each, named by the process id. */
+export function processesFolder(ofTestFolder: string = testFolder()): string {
+  return path.join(ofTestFolder, 'processes');
+}
+
 function testFolder(): string {
   const folder = process.env[TEST_FOLDER_VARIABLE];
   if (!folder) throw new Error('Only tests that vitest runs have a test folder');

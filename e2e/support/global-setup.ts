@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { projectRoot, TEST_FOLDER_VARIABLE, templateFolder } from './data-folder';
+import { processesFolder, projectRoot, TEST_FOLDER_VARIABLE, templateFolder } from './data-folder';
 
 /**
  * Makes one folder for the whole test run, with a migrated database to copy (`newDataFolder`), and
@@ -13,7 +13,22 @@ export default function setUp(): () => void {
   process.env[TEST_FOLDER_VARIABLE] = testFolder;
   migrate(templateFolder(testFolder));
   hideRealAccounts(templateFolder(testFolder));
-  return () => fs.rmSync(testFolder, { recursive: true, force: true, maxRetries: 5 });
+  fs.mkdirSync(processesFolder(testFolder));
+  return () => {
+    endProcesses(processesFolder(testFolder));
+    fs.rmSync(testFolder, { recursive: true, force: true, maxRetries: 5 });
+  };
+}
+
+/** Vitest ends its workers by a signal, and they cannot take along what they started. */
+function endProcesses(folder: string): void {
+  for (const pid of fs.readdirSync(folder)) {
+    try {
+      process.kill(Number(pid), 'SIGKILL');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+  }
 }
 
 function migrate(dataDir: string): void {

@@ -73,10 +73,7 @@ async function fillFolder(accounts: number): Promise<{ key: string; folder: stri
 }
 
 /** Sets settings in a data folder, as the console will. */
-async function writeSettings(
-  dataDir: string,
-  settings: Record<string, unknown>,
-): Promise<void> {
+async function writeSettings(dataDir: string, settings: Record<string, unknown>): Promise<void> {
   await query(
     dataDir,
     ...Object.entries(settings).map(([name, value]) => ({

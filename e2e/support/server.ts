@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { newDataFolder, projectRoot } from './data-folder';
+import { newDataFolder, processesFolder, projectRoot } from './data-folder';
 import { freePort } from './free-port';
 
 /** `custom` is `npm start`'s server, `next` a plain `next start`. */
@@ -50,7 +50,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const output = collectOutput(child);
-  endWithThisProcess(child);
+  endWithTheTests(child);
   const url = `http://127.0.0.1:${port}`;
   await untilHealthy(url, child, output);
   return {
@@ -114,11 +114,11 @@ function collectOutput(child: ChildProcess): () => string {
   return () => text;
 }
 
-/** A test worker that is ended leaves no server behind. */
-function endWithThisProcess(child: ChildProcess): void {
-  const kill = () => child.kill('SIGKILL');
-  process.once('exit', kill);
-  child.once('exit', () => process.off('exit', kill));
+/** The end of the whole test run kills what is noted still. */
+function endWithTheTests(child: ChildProcess): void {
+  const note = path.join(processesFolder(), String(child.pid));
+  fs.writeFileSync(note, '');
+  child.once('exit', () => fs.rmSync(note, { force: true }));
 }
 
 async function untilHealthy(url: string, child: ChildProcess, output: () => string) {

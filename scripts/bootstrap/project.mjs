@@ -38,11 +38,14 @@ export async function runMain(main) {
     await main();
   } catch (error) {
     if (!(error instanceof ScriptFailure)) throw error;
-    process.stderr.write(
-      `\nError: ${error.message}\n${error.mend ? `Mend:  ${error.mend}\n` : ''}`,
-    );
+    reportFailure(error);
     process.exit(1);
   }
+}
+
+/** Tells the user what failed, and what to do about it. */
+export function reportFailure({ message, mend }) {
+  process.stderr.write(`\nError: ${message}\n${mend ? `Mend:  ${mend}\n` : ''}`);
 }
 
 /**

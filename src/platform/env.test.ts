@@ -36,7 +36,14 @@ describe('parseEnv', () => {
     expect(parseEnv({ GEMINI_APP_URL: 'http://127.0.0.1:1/' }).geminiAppUrl).toBe(
       'http://127.0.0.1:1',
     );
-    expect(() => parseEnv({ GEMINI_APP_URL: 'http://example.com' })).toThrow('GEMINI_APP_URL');
+    for (const url of [
+      'http://example.com',
+      'http://127.evil.example',
+      'nonsense',
+      'ftp://127.0.0.1',
+    ]) {
+      expect(() => parseEnv({ GEMINI_APP_URL: url })).toThrow('GEMINI_APP_URL: must begin');
+    }
   });
 
   it('names every wrong variable and the mend', () => {

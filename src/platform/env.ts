@@ -2,6 +2,7 @@ import path from 'node:path';
 import { z } from 'zod';
 import { AppError } from '@/platform/errors';
 import { processState } from '@/platform/process-state';
+import { isProxyUrl, PROXY_URL_RULE } from '@/platform/proxy-url';
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
@@ -10,19 +11,19 @@ const flag = z
   .enum(['1', 'true', '0', 'false'])
   .transform((word) => word === '1' || word === 'true');
 const isLoopback = (host: string) =>
-  host === 'localhost' || host.endsWith('.localhost') || host === '[::1]' || /^127\./.test(host);
+  host === 'localhost' ||
+  host.endsWith('.localhost') ||
+  host === '[::1]' ||
+  /^127(\.\d+){3}$/.test(host);
 const upstreamUrl = z
-  .url()
+  .string()
   .refine((text) => {
-    const url = URL.parse(text);
-    return url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback(url.hostname));
+    if (!URL.canParse(text)) return false;
+    const { protocol, hostname } = new URL(text);
+    return protocol === 'https:' || (protocol === 'http:' && isLoopback(hostname));
   }, 'must begin with https:// (http:// only for a loopback address)')
   .transform((text) => text.replace(/\/+$/, ''));
-const proxyUrl = z
-  .string()
-  .refine((text) => /^(https?|socks5h?):$/.test(URL.parse(text)?.protocol ?? ''), {
-    message: 'must begin with http://, https:// or socks5://',
-  });
+const proxyUrl = z.string().refine(isProxyUrl, PROXY_URL_RULE);
 const fileUrl = z
   .string()
   .startsWith('file:', 'must begin with file: (SQLite is the only database yet)');

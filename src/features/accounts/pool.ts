@@ -5,8 +5,9 @@ import {
   markUsed,
   setHealth,
 } from '@/features/accounts/accounts';
-import { accessTokenOf, dropAccessToken } from '@/features/accounts/credentials';
+import { startDeadline } from '@/features/accounts/deadline';
 import { toAppError } from '@/features/accounts/faults';
+import { type Lease, leaseOf } from '@/features/accounts/lease';
 import { nextInTurn } from '@/features/accounts/selection';
 import {
   afterFailure,
@@ -17,11 +18,8 @@ import {
 } from '@/features/accounts/state';
 import type { Settings } from '@/features/settings/schema';
 import { settings } from '@/features/settings/settings';
-import { createSession, type GeminiConnection, type GeminiIdentity } from '@/gemini/client';
-import { type Fault, GeminiError, isGeminiError } from '@/gemini/errors';
-import { env } from '@/platform/env';
+import type { Fault, GeminiError } from '@/gemini/errors';
 import { AppError } from '@/platform/errors';
-import { dispatcherFor } from '@/platform/http';
 import { log } from '@/platform/log';
 import { processState } from '@/platform/process-state';
 
@@ -40,23 +38,6 @@ export interface Trace {
   tries: number;
   accountId: string | null;
   fault: Fault | null;
-}
-
-/** An account in use by one request. */
-export interface Lease {
-  account: { id: string; label: string };
-  connection: GeminiConnection;
-  /** Fires when the caller leaves or the time for all tries is over. */
-  signal: AbortSignal;
-  /**
-   * Makes a call with the account's access token; if it is refused, once more with a new one.
-   * A 401 in spite of a new token is the account's fault: `configFault` where the call shows that
-   * the workspace id is wrong rather than the cookies (protocol 8.3).
-   */
-  call<T>(
-    run: (identity: GeminiIdentity) => Promise<T>,
-    options?: { configFault: boolean },
-  ): Promise<T>;
 }
 
 interface PoolState {
@@ -189,80 +170,6 @@ function withWait(error: GeminiError, accounts: Account[], nowMs: number): AppEr
   });
 }
 
-function leaseOf(account: Account, limits: Settings, signal: AbortSignal): Lease {
-  const connection = connectionOf(limits);
-  const identityOf = (accessToken: string): GeminiIdentity => ({
-    configId: account.configId,
-    userAgent: account.userAgent,
-    accessToken,
-  });
-  return {
-    account: { id: account.id, label: account.label },
-    connection,
-    signal,
-    async call(run, options) {
-      for (;;) {
-        const { token, fresh } = await accessTokenOf(account, connection, signal);
-        try {
-          return await run(identityOf(token));
-        } catch (error) {
-          if (!isGeminiError(error) || error.fault !== 'credential') throw error;
-          dropAccessToken(account.id, token);
-          if (!fresh) continue;
-          if (!options?.configFault) throw error;
-          throw new GeminiError('config', 'The workspace id (configId) was refused.', {
-            status: error.status ?? undefined,
-            reason: 'WRONG_CONFIG_ID',
-            cause: error,
-          });
-        }
-      }
-    },
-  };
-}
-
-/**
- * Asks the upstream for a signing key and a session with the account's cookies.
- * @returns how long it took
- * @throws AppError `upstream_error` with the reason, for the operator
- */
-export async function testAccount(account: Account): Promise<{ durationMs: number }> {
-  const startedAtMs = Date.now();
-  const lease = leaseOf(account, await settings(), new AbortController().signal);
-  try {
-    await lease.call((identity) => createSession(lease.connection, identity, lease.signal), {
-      configFault: true,
-    });
-  } catch (error) {
-    if (!isGeminiError(error)) throw error;
-    throw new AppError(
-      'upstream_error',
-      `The account ${account.label} does not work: ${error.fault}: ${error.message}`,
-      { cause: error },
-    );
-  }
-  return { durationMs: Date.now() - startedAtMs };
-}
-
-function connectionOf(limits: Settings): GeminiConnection {
-  const { geminiAppUrl, geminiAuthUrl, geminiApiUrl, geminiVerifyUrl } = env();
-  return {
-    endpoints: {
-      appUrl: geminiAppUrl,
-      authUrl: geminiAuthUrl,
-      apiUrl: geminiApiUrl,
-      verifyUrl: geminiVerifyUrl,
-    },
-    dispatcher: dispatcherFor(limits.proxyUrl, limits.connectTimeoutMs),
-    timeouts: {
-      keyMs: limits.keyTimeoutMs,
-      sessionMs: limits.sessionTimeoutMs,
-      firstContentMs: limits.firstContentTimeoutMs,
-      idleMs: limits.idleTimeoutMs,
-    },
-  };
-}
-
 function reportSuccess(account: Account): void {
   const nowMs = Date.now();
   const health = healthTable().get(account.id) ?? healthy;
@@ -292,36 +199,4 @@ function reportFailure(account: Account, error: GeminiError, limits: Settings): 
     },
     error.reason === EMPTY_ANSWER ? 'answer without text' : 'account failed',
   );
-}
-
-interface Deadline {
-  signal: AbortSignal;
-  clear(): void;
-  /** The failure, with an abort told apart: the caller left, or the time was over. */
-  explain(error: unknown): GeminiError;
-}
-
-/** One timer for all tries of a request; `AbortSignal.any` would cost 20 µs of every request. */
-function startDeadline(callerSignal: AbortSignal, timeoutMs: number): Deadline {
-  const controller = new AbortController();
-  const leave = () => controller.abort();
-  if (callerSignal.aborted) leave();
-  else callerSignal.addEventListener('abort', leave, { once: true });
-  const timer = setTimeout(leave, timeoutMs);
-  return {
-    signal: controller.signal,
-    clear() {
-      clearTimeout(timer);
-    },
-    explain(error) {
-      if (callerSignal.aborted) return new GeminiError('client_left', 'The caller left.');
-      if (controller.signal.aborted) {
-        return new GeminiError('upstream', 'The time for all tries is over.', {
-          reason: 'timeout',
-        });
-      }
-      if (isGeminiError(error)) return error;
-      return new GeminiError('ours', 'A fault of this server.', { cause: error });
-    },
-  };
 }

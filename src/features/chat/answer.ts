@@ -1,4 +1,4 @@
-import type { Lease } from '@/features/accounts/pool';
+import type { Lease } from '@/features/accounts/lease';
 import { EMPTY_ANSWER } from '@/features/accounts/state';
 import { createReplyText } from '@/features/chat/reply-text';
 import { createSession, openAnswer } from '@/gemini/client';

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isProxyUrl, PROXY_URL_RULE } from '@/platform/proxy-url';
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
@@ -19,7 +20,7 @@ const milliseconds = (usual: number) =>
  */
 export const Settings = z.object({
   /** http, https or socks5 with credentials; null: direct. Encrypted at rest. */
-  proxyUrl: z.string().nullable().default(null),
+  proxyUrl: z.string().refine(isProxyUrl, PROXY_URL_RULE).nullable().default(null),
   /** IANA name, told to the upstream. */
   timeZone: z.string().default('Etc/UTC'),
 

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { AccountInput } from '@/features/accounts/schema';
 import { type ModelDefinition, modelDefaults } from '@/features/models/schema';
 import { AppError } from '@/platform/errors';
+import { isProxyUrl, PROXY_URL_RULE } from '@/platform/proxy-url';
 
 /**
  * The Python system's `business_gemini_session.json` (seed A8), read into ours. Pure. Its values may
@@ -183,7 +184,7 @@ function toProxyUrl(document: Document, warnings: string[]): string | null {
   const proxy = optionalText.safeParse(document.proxy);
   const enabled = flag.safeParse(document.proxy_enabled);
   if (!proxy.success || !proxy.data || !enabled.success || !enabled.data) return null;
-  if (/^(https?|socks5h?):\/\//.test(proxy.data) && URL.canParse(proxy.data)) return proxy.data;
-  warnings.push('The proxy was left out: it must begin with http://, https:// or socks5://.');
+  if (isProxyUrl(proxy.data)) return proxy.data;
+  warnings.push(`The proxy was left out: it ${PROXY_URL_RULE}.`);
   return null;
 }

@@ -1,0 +1,7 @@
+/** What is said of a proxy that `isProxyUrl` does not take. */
+export const PROXY_URL_RULE = 'must begin with http://, https:// or socks5://';
+
+/** True for the address of a proxy that we can use; it may hold a name and a password. */
+export function isProxyUrl(text: string): boolean {
+  return /^(https?|socks5h?):\/\//i.test(text) && URL.canParse(text);
+}
