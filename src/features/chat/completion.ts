@@ -67,13 +67,17 @@ export async function createCompletion(
     const pieces = choices.length === 1 && only ? only : merge(choices);
     return parameters.stream ? pieces : whole(pieces);
   });
+  let promptTokens: number | null = null;
   return {
     pieces: counted(tried, finished),
-    usage: () => ({
-      promptTokens: countTokens(question.prompt),
-      completionTokens: finished.tokens + finished.reasoningTokens,
-      reasoningTokens: finished.reasoningTokens,
-    }),
+    usage() {
+      promptTokens ??= countTokens(question.prompt);
+      return {
+        promptTokens,
+        completionTokens: finished.tokens + finished.reasoningTokens,
+        reasoningTokens: finished.reasoningTokens,
+      };
+    },
   };
 }
 
