@@ -1,4 +1,3 @@
-import { ulid } from 'ulid';
 import type { AccountInput } from '@/features/accounts/schema';
 import { type AccountState, accountState, type Health, healthy } from '@/features/accounts/state';
 import type { Cookies } from '@/gemini/access-token';
@@ -7,6 +6,7 @@ import { decrypt, encrypt } from '@/platform/crypto';
 import { query, sqlTime } from '@/platform/db';
 import { AppError } from '@/platform/errors';
 import { processState } from '@/platform/process-state';
+import { rowId } from '@/platform/row-id';
 import { writeLatestBehind } from '@/platform/write-behind';
 
 const TABLE = 'accounts';
@@ -181,7 +181,7 @@ export async function saveAccounts(
   const ids: string[] = [];
   const writes = inputs.map((input) => {
     const id = known.get(input.csesidx);
-    ids.push(id ?? ulid(nowMs + ids.length));
+    ids.push(id ?? rowId(nowMs + ids.length));
     const columns = {
       configId: input.configId,
       enabled: input.enabled,

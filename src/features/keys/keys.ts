@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { ulid } from 'ulid';
 import { keyPrefix, toApiKey } from '@/features/keys/key-format';
 import { cachedTable, reloadTable, stampChange } from '@/platform/cached-table';
 import { sha256Hex } from '@/platform/crypto';
 import { query, sqlTime } from '@/platform/db';
 import { AppError } from '@/platform/errors';
+import { rowId } from '@/platform/row-id';
 import { writeLatestBehind } from '@/platform/write-behind';
 
 const TABLE = 'keys';
@@ -108,7 +108,7 @@ export async function createKey({ name, models, expiresAtMs }: NewKey): Promise<
     db.$transaction([
       db.apiKey.create({
         data: {
-          id: ulid(),
+          id: rowId(Date.now()),
           name,
           hash: sha256Hex(key),
           prefix: keyPrefix(key),

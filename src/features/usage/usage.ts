@@ -1,5 +1,5 @@
-import { ulid } from 'ulid';
 import { query, sqlTime } from '@/platform/db';
+import { rowId } from '@/platform/row-id';
 import { writeBehind } from '@/platform/write-behind';
 
 const PRUNE_BATCH_ROWS = 2_000;
@@ -38,7 +38,7 @@ const INSERT = `INSERT INTO "RequestLog" ("id","createdAt","requestId","apiKeyId
 /** Notes a call; written within a second, off the hot path. */
 export function logRequest(row: RequestLog): void {
   writeBehind(INSERT, [
-    ulid(row.startedAtMs),
+    rowId(row.startedAtMs),
     sqlTime(row.startedAtMs),
     row.requestId,
     row.apiKeyId,
@@ -68,7 +68,7 @@ export async function pruneRequestLogs(
   signal: AbortSignal,
 ): Promise<number> {
   // A ULID begins with its time: ten characters.
-  const oldest = ulid(nowMs - retentionDays * DAY_MS).slice(0, 10);
+  const oldest = rowId(nowMs - retentionDays * DAY_MS).slice(0, 10);
   for (let pruned = 0; ; ) {
     const deleted = await query(
       (db) => db.$executeRaw`DELETE FROM "RequestLog" WHERE "id" IN
