@@ -13,8 +13,8 @@ process.env.PRISMA_SCHEMA_ENGINE_BINARY ??= at('scripts/schema-engine.mjs');
 
 // The same rule as src/platform/env.ts: DATABASE_URL, else pool.db in DATA_DIR.
 const url =
-  process.env.DATABASE_URL ||
-  `file:${path.resolve(import.meta.dirname, process.env.DATA_DIR || 'data')}/pool.db`;
+  process.env.DATABASE_URL?.trim() ||
+  `file:${path.resolve(import.meta.dirname, process.env.DATA_DIR?.trim() || 'data')}/pool.db`;
 
 export default defineConfig({
   schema: at('prisma/schema.prisma'),

@@ -30,7 +30,14 @@ await runCommand(HELP, async ([verb, name, ...rest]) => {
     }
     case 'test': {
       const account = await getAccount(name);
-      const { durationMs } = await testAccount(account);
+      const { durationMs, failure } = await testAccount(account);
+      if (failure) {
+        const { fault, message } = failure;
+        throw new AppError(
+          'upstream_error',
+          `The account ${account.label} does not work: ${fault}: ${message}`,
+        );
+      }
       console.log(`The account ${account.label} works (${durationMs} ms).`);
       return true;
     }

@@ -39,7 +39,7 @@ async function bench(): Promise<void> {
       console.log(report);
       if (!values.quick) writeSection('bench', report);
     }
-    if (isPart) return;
+    if (isPart && !values.soak) return;
     const result = await soak(equipment);
     const report = soakReport(result);
     console.log(`\n${report}`);

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { parseLife } from '@/features/keys/key-format';
 import { createKey, listKeys, revokeKey } from '@/features/keys/keys';
+import { resolveModelIds } from '@/features/models/models';
 import { AppError } from '@/platform/errors';
 import { printTable, runCommand } from './command-line.ts';
 
@@ -45,18 +46,35 @@ await runCommand(HELP, async (argv) => {
   if (verb !== 'create' || !name) return false;
   const key = await createKey({
     name,
-    models: values.models ? values.models.split(',').map((model) => model.trim()) : null,
-    expiresAtMs: values.expires ? expiry(values.expires) : null,
+    models: values.models === undefined ? null : await modelIds(values.models),
+    expiresAtMs: values.expires === undefined ? null : expiry(values.expires),
   });
   console.log(`The key ${name}, shown only now:`);
   console.log(key);
   return true;
 });
 
+function modelIds(text: string): Promise<string[]> {
+  const names = text
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
+  if (names.length === 0) {
+    throw new AppError(
+      'invalid_request',
+      '--models takes one or more models, such as a,b. Leave it out for all models.',
+    );
+  }
+  return resolveModelIds(names);
+}
+
 function expiry(text: string): number {
   const lifeMs = parseLife(text);
   if (lifeMs === null)
-    throw new AppError('invalid_request', '--expires takes a time such as 30d, 12h or 45m.');
+    throw new AppError(
+      'invalid_request',
+      '--expires takes a time such as 30d, 12h or 45m. Leave it out for a key without an end.',
+    );
   return Date.now() + lifeMs;
 }
 

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import next from 'next';
 import { toNodeHandler } from 'srvx/node';
@@ -6,17 +6,22 @@ import type { Endpoint } from '@/api/reply';
 import { endpointFor } from '@/api/routes';
 import { env } from '@/platform/env';
 import { reportFatal } from '@/platform/fatal';
-import { beginDraining } from '@/platform/lifecycle';
+import { beginDraining, cutOpenWork } from '@/platform/lifecycle';
 import { log } from '@/platform/log';
 import { shutDown, startUp } from '@/start-up';
 import { welcome } from '@/welcome';
 
 const DRAIN_MS = 30_000;
 const SWEEP_EVERY_MS = 50;
+const CUT_MS = 1_000;
 // Balancers keep idle connections for a minute; ours must outlive theirs.
 const KEEP_ALIVE_MS = 75_000;
 // About receiving a request, not answering it: a slow upload may take this long.
 const RECEIVE_MS = 3_600_000;
+
+const FAILED = JSON.stringify({
+  error: { message: 'The server failed.', type: 'server_error', param: null, code: null },
+});
 
 /** The custom server: our own lane for programs, Next for pages and the rest. */
 async function main(): Promise<void> {
@@ -32,8 +37,8 @@ async function main(): Promise<void> {
     // A handler that rejects would otherwise end the process.
     Promise.resolve(handled).catch((error) => {
       log().error({ err: error }, 'request handler failed');
-      if (!response.headersSent) response.writeHead(500);
-      response.end();
+      if (response.headersSent) response.destroy();
+      else response.writeHead(500, { 'content-type': 'application/json' }).end(FAILED);
     });
   };
   const server = createServer(
@@ -69,18 +74,19 @@ function portTaken(port: number): string {
   return `Port ${port} is taken by another program. Choose another one: npm start -- --port ${port + 1}`;
 }
 
-/** SIGTERM or SIGINT: no new requests, open streams end whole within the limit, then all is flushed. */
-function stopOnSignal(server: ReturnType<typeof createServer>): void {
-  let stopping = false;
+/**
+ * SIGTERM or SIGINT: no new requests; open answers end whole within the limit, at a second signal or
+ * after it they are cut, each with an error; then all is flushed.
+ */
+function stopOnSignal(server: Server): void {
+  let signals = 0;
   const stop = async (signal: string) => {
-    if (stopping) return;
-    stopping = true;
-    log().info({ signal }, 'stopping: open streams may end');
+    log().info({ signal }, 'stopping: open answers may end');
     beginDraining();
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     // A connection whose answer has ended would be kept alive, and the stop would wait for it.
     const sweep = setInterval(() => server.closeIdleConnections(), SWEEP_EVERY_MS);
-    const limit = setTimeout(() => server.closeAllConnections(), DRAIN_MS);
+    const limit = setTimeout(() => cut(server), DRAIN_MS);
     await closed;
     clearInterval(sweep);
     clearTimeout(limit);
@@ -89,8 +95,19 @@ function stopOnSignal(server: ReturnType<typeof createServer>): void {
     process.exit(0);
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(signal, () => void stop(signal).catch(reportFatal));
+    process.on(signal, () => {
+      signals += 1;
+      if (signals === 1) void stop(signal).catch(reportFatal);
+      else cut(server);
+    });
   }
+}
+
+/** Ends what is still under way with an error, and the connections that do not take it. */
+function cut(server: Server): void {
+  log().warn('stopping: what is still under way is cut');
+  cutOpenWork();
+  setTimeout(() => server.closeAllConnections(), CUT_MS);
 }
 
 main().catch(reportFatal);

@@ -1,4 +1,5 @@
 import { mkdirSync } from 'node:fs';
+import { saveCredentials } from '@/features/accounts/credentials';
 import { openDataFolder } from '@/features/settings/data-folder';
 import { prepareFirstStart } from '@/features/transfer/first-start';
 import { startJobs, stopJobs } from '@/jobs/scheduler';
@@ -7,6 +8,7 @@ import { closeDatabase } from '@/platform/db';
 import { env } from '@/platform/env';
 import { closeDispatchers } from '@/platform/http';
 import { lockDataFolder } from '@/platform/lock';
+import { log } from '@/platform/log';
 import { processState } from '@/platform/process-state';
 import { startWriteBehind, stopWriteBehind } from '@/platform/write-behind';
 
@@ -29,11 +31,28 @@ async function run(): Promise<void> {
   startJobs();
 }
 
-/** Ends what `startUp` began: jobs, the queue of writes (flushed), connections, the database. */
+const STEP_MS = 5_000;
+
+/**
+ * Ends what `startUp` began: jobs, cookies and rows that are not saved yet, connections, the
+ * database. A step that fails or hangs (a database that another program holds) keeps no other back.
+ */
 export async function shutDown(): Promise<void> {
-  await stopJobs();
+  await step('jobs', stopJobs);
   stopCachedTables();
-  await stopWriteBehind();
-  await closeDispatchers();
-  await closeDatabase();
+  await step('cookies', saveCredentials);
+  await step('write-behind', stopWriteBehind);
+  await step('connections', closeDispatchers);
+  await step('database', closeDatabase);
+}
+
+async function step(name: string, run: () => Promise<unknown>): Promise<void> {
+  const late = new Promise((_, reject) => {
+    setTimeout(() => reject(new Error(`not done within ${STEP_MS} ms`)), STEP_MS).unref();
+  });
+  try {
+    await Promise.race([run(), late]);
+  } catch (error) {
+    log().error({ step: name, err: error }, 'stopping: a step failed');
+  }
 }

@@ -1,5 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { type Pool, query, question, startPool } from '../support/pool';
+import { demoAccount, seedFile } from '../stand-in/accounts';
+import { importAccounts, runCommand } from '../support/commands';
+import { eventually, type Pool, query, question, startPool } from '../support/pool';
+import { startServer } from '../support/server';
 
 const body = (directive: string, more: object = {}) => ({
   model: 'gemini-enterprise',
@@ -16,15 +19,26 @@ const asked = (name: string) => {
   return { streamAssist, createSession, key };
 };
 
+/** The row of an account once it says that something is wrong; it follows within a second. */
+async function illRow(number: number) {
+  let row: Record<string, unknown> | undefined;
+  await eventually(async () => {
+    row = await accountRow(number);
+    return row?.fault !== null;
+  });
+  return row;
+}
+
 async function accountRow(number: number) {
-  // The row follows within a second.
-  await new Promise((resolve) => setTimeout(resolve, 1_300));
   const rows = await query(pool.server.dataDir, {
     sql: 'SELECT * FROM "Account" ORDER BY "label"',
     args: [],
   });
   return rows[number - 1];
 }
+
+/** So long that everything is in its row. */
+const written = () => new Promise((resolve) => setTimeout(resolve, 1_500));
 
 describe('the pool with one account', () => {
   it('serves with it, and fetches one key for many callers', async () => {
@@ -57,7 +71,6 @@ describe('the pool with one account', () => {
     expect((await pool.call(CHAT, body('echo'))).status).toBe(200);
     expect(pool.standIn.counts('demo-1')).toMatchObject({ refreshcookies: 1, setocookie: 1 });
     await pool.server.kill();
-    const { startServer } = await import('../support/server');
     pool.server = await startServer({ dataDir: pool.server.dataDir, standInUrl: pool.standIn.url });
     const response = await fetch(`${pool.server.url}${CHAT}`, {
       method: 'POST',
@@ -85,14 +98,14 @@ describe('the pool with one account', () => {
     expect(second.status).toBe(503);
     expect((await second.json()).error.code).toBe('no_account_available');
     expect(asked('demo-1').key).toBe(1);
-    expect(await accountRow(1)).toMatchObject({ condition: 'needs_human', fault: 'credential' });
+    expect(await illRow(1)).toMatchObject({ condition: 'needs_human', fault: 'credential' });
   });
 
   it('takes a 401 on session creation with a fresh key for a wrong configId', async () => {
     pool = await startPool({ accounts: 1 });
     pool.standIn.setFault('demo-1', { on: 'createSession', scenario: 'http status=401' });
     expect((await pool.call(CHAT, body('echo'))).status).toBe(503);
-    expect(await accountRow(1)).toMatchObject({ condition: 'needs_human', fault: 'config' });
+    expect(await illRow(1)).toMatchObject({ condition: 'needs_human', fault: 'config' });
   });
 });
 
@@ -137,8 +150,7 @@ describe('the pool with three accounts', () => {
     }
     expect(answers).toEqual(Array(6).fill([200, true]));
     expect(asked('demo-1')[on]).toBeLessThanOrEqual(2);
-    const row = await accountRow(1);
-    expect(row?.fault).not.toBeNull();
+    const row = await illRow(1);
     if (fault) expect(row?.fault).toBe(fault);
   });
 
@@ -149,6 +161,7 @@ describe('the pool with three accounts', () => {
       expect((await pool.call(CHAT, body('echo'))).status).toBe(200);
     }
     expect(asked('demo-1').streamAssist).toBeGreaterThanOrEqual(2);
+    await written();
     expect(await accountRow(1)).toMatchObject({ condition: 'ok', restUntil: null });
   });
 
@@ -173,16 +186,131 @@ describe('the pool with three accounts', () => {
     pool.standIn.promptLimitCharacters = 10;
     expect((await pool.call(CHAT, body('echo'))).status).toBe(400);
     expect((await pool.call(CHAT, body('skipped-policy'))).status).toBe(400);
+    await written();
     for (const number of [1, 2, 3]) expect(await accountRow(number)).toMatchObject({ fault: null });
   });
 
   it('asks the accounts of a model only, and never one that is disabled', async () => {
     pool = await startPool();
-    const { runCommand } = await import('../support/commands');
     await runCommand('account', ['disable', 'account-2'], pool.server.dataDir);
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    await written();
     for (let count = 0; count < 4; count++) await pool.call(CHAT, body('echo'));
     expect(asked('demo-2').streamAssist).toBe(0);
     expect(asked('demo-1').streamAssist + asked('demo-3').streamAssist).toBe(4);
+  });
+
+  it('tries a model on the next account when a workspace lacks it, and names it when all do', async () => {
+    pool = await startPool();
+    pool.standIn.setFault('demo-1', {
+      on: 'streamAssist',
+      scenario: 'http status=400 message="Unknown model"',
+    });
+    for (let count = 0; count < 3; count++) {
+      expect((await pool.call(CHAT, body('echo'))).status).toBe(200);
+    }
+  });
+
+  it('leaves an account for another when one of several choices fails at once', async () => {
+    pool = await startPool();
+    pool.standIn.setFault('*', { on: 'streamAssist', scenario: 'http status=500', times: 1 });
+    const startedAt = Date.now();
+    const response = await pool.call(CHAT, body('silence ms=20000', { n: 2 }));
+    expect(response.status).toBe(502);
+    expect(Date.now() - startedAt).toBeLessThan(15_000);
+    await eventually(() => pool.standIn.openStreams === 0);
+  });
+
+  it('serves with the others when the stored cookies of one cannot be read', async () => {
+    pool = await startPool();
+    await query(
+      pool.server.dataDir,
+      {
+        sql: `UPDATE "Account" SET "secureCSes" = 'v1.spoilt' WHERE "label" = 'account-1'`,
+        args: [],
+      },
+      {
+        sql: `UPDATE "ChangeStamp" SET "version" = "version" + 1 WHERE "name" = 'accounts'`,
+        args: [],
+      },
+    );
+    for (let count = 0; count < 6; count++) {
+      expect((await pool.call(CHAT, body('echo'))).status).toBe(200);
+    }
+  });
+});
+
+describe('health', () => {
+  it('takes failures of requests that ran side by side as one', async () => {
+    pool = await startPool({ accounts: 1 });
+    pool.standIn.setFault('demo-1', { on: 'streamAssist', scenario: 'http status=429' });
+    pool.standIn.latencyMs = 300;
+    const answers = await Promise.all(
+      Array.from({ length: 4 }, () => pool.call(CHAT, body('echo'))),
+    );
+    for (const answer of answers) {
+      expect(answer.status).toBe(429);
+      expect(Number(answer.headers.get('retry-after'))).toBeLessThanOrEqual(60);
+    }
+    expect(await illRow(1)).toMatchObject({ failures: 1 });
+  });
+
+  it('is not mended by an answer that began before the failure', async () => {
+    pool = await startPool({ accounts: 1 });
+    const early = pool.call(CHAT, body('silence ms=1500'));
+    await eventually(() => pool.standIn.openStreams === 1);
+    pool.standIn.setFault('demo-1', {
+      on: 'streamAssist',
+      scenario: 'http status=429 reason=QUOTA_EXCEEDED',
+      times: 1,
+    });
+    expect((await pool.call(CHAT, body('echo'))).status).toBe(429);
+    expect((await early).status).toBe(200);
+    expect((await pool.call(CHAT, body('echo'))).status).toBe(429);
+  });
+
+  it('bears any Retry-After', async () => {
+    pool = await startPool();
+    const scenario = 'http status=429 retry-after=99999999999999';
+    pool.standIn.setFault('demo-1', { on: 'streamAssist', scenario });
+    for (let count = 0; count < 3; count++) {
+      expect((await pool.call(CHAT, body('echo'))).status).toBe(200);
+    }
+  });
+
+  it('is set by a test of the account, over what the server knows', async () => {
+    pool = await startPool({ accounts: 1 });
+    pool.standIn.setFault('demo-1', { on: 'key', scenario: 'expired-sign-in', times: 1 });
+    expect((await pool.call(CHAT, body('echo'))).status).toBe(503);
+    await illRow(1);
+    const env = Object.fromEntries(
+      ['APP', 'AUTH', 'API', 'VERIFY'].map((name) => [`GEMINI_${name}_URL`, pool.standIn.url]),
+    );
+    const said = await runCommand('account', ['test', 'account-1'], pool.server.dataDir, env);
+    expect(said).toContain('works');
+    await eventually(async () => (await pool.call(CHAT, body('echo'))).status === 200);
+  });
+});
+
+describe('an answer', () => {
+  it('that is not streamed may take longer than the time for the first content', async () => {
+    pool = await startPool({ accounts: 1, settings: { commitTimeoutMs: 1_000 } });
+    const response = await pool.call(CHAT, body('count n=25 ms=100'));
+    expect(response.status).toBe(200);
+    expect((await response.json()).choices[0].message.content).toContain('25');
+    const silent = await pool.call(CHAT, body('silence ms=9000'));
+    expect(silent.status).toBe(504);
+  });
+});
+
+describe('an import', () => {
+  it('beats a rotation that was under way', async () => {
+    pool = await startPool({ accounts: 1 });
+    pool.standIn.setFault('demo-1', { on: 'key', scenario: 'rotation secure=1' });
+    expect((await pool.call(CHAT, body('echo'))).status).toBe(200);
+    await written();
+    const rotated = await accountRow(1);
+    expect(rotated?.credentialVersion).toBe(2);
+    await importAccounts(pool.server.dataDir, seedFile([demoAccount(1)]));
+    expect((await accountRow(1))?.credentialVersion).toBe(3);
   });
 });

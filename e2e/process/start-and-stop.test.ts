@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
+import net from 'node:net';
 import path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { demoAccount, seedFile } from '../stand-in/accounts';
@@ -153,29 +154,68 @@ describe('a stop', () => {
     expect(rows).toEqual([{ status: 200, stream: 1, tries: 1 }]);
   });
 
-  it('answers a connection that is still open with 503', async () => {
+  it('answers 503 on a connection that is still open', async () => {
     const pool = await pooled();
-    const { Agent, request } = await import('undici');
-    const dispatcher = new Agent({ connections: 1, pipelining: 2 });
-    const headers = { authorization: `Bearer ${pool.key}` };
-    // Two requests on one connection: the second is read after the first, when the stop has begun.
-    const first = request(`${pool.server.url}${CHAT}`, {
-      dispatcher,
-      method: 'POST',
-      headers,
-      body: JSON.stringify(body('count n=5 ms=200')),
-      idempotent: true,
+    const request = (method: string, where: string, json = '') =>
+      `${method} ${where} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer ${pool.key}\r\n` +
+      `Content-Length: ${Buffer.byteLength(json)}\r\n\r\n${json}`;
+    const socket = net.connect(Number(new URL(pool.server.url).port), '127.0.0.1');
+    let received = '';
+    socket.setEncoding('utf8').on('data', (text: string) => {
+      received += text;
     });
+    socket.write(request('POST', CHAT, JSON.stringify(body('count n=10 ms=200'))));
     await eventually(() => pool.standIn.openStreams === 1);
-    const second = request(`${pool.server.url}/v1/models`, { dispatcher, headers });
-    const health = request(`${pool.server.url}/health`, { dispatcher });
     const stopped = pool.server.stop();
-    expect((await first).statusCode).toBe(200);
-    for (const answer of await Promise.allSettled([second, health])) {
-      if (answer.status === 'fulfilled') expect(answer.value.statusCode).toBe(503);
-    }
-    await dispatcher.close();
+    await eventually(() => pool.server.output().includes('stopping'));
+    socket.write(request('GET', '/v1/models') + request('GET', '/health'));
     expect((await stopped).exitCode).toBe(0);
+    const [chat, models, health] = received.split(/(?=HTTP\/1\.1 )/);
+    expect(chat).toMatch(/^HTTP\/1\.1 200/);
+    expect(chat).toContain('1 2 3 4 5');
+    expect(models).toMatch(/^HTTP\/1\.1 503/);
+    expect(models).toMatch(/retry-after: \d+/i);
+    expect(models).toContain('"server_shutting_down"');
+    expect(health).toMatch(/^HTTP\/1\.1 503/);
+    socket.destroy();
+  });
+
+  it('cuts at a second signal what is still under way, with an error, and logs it', async () => {
+    const pool = await pooled({ accounts: 1 });
+    const stream = await pool.call(CHAT, body('count n=1000 ms=100', { stream: true }));
+    const plain = pool.call(CHAT, body('count n=1000 ms=100'));
+    await eventually(() => pool.standIn.openStreams === 2);
+    const stopped = pool.server.stop();
+    await eventually(() => pool.server.output().includes('stopping'));
+    process.kill(pool.server.pid, 'SIGTERM');
+    const text = await stream.text();
+    expect(text).toContain('"server_shutting_down"');
+    expect(text).not.toContain('[DONE]');
+    expect((await plain).status).toBe(503);
+    expect((await stopped).exitCode).toBe(0);
+    const rows = await query(pool.server.dataDir, {
+      sql: 'SELECT "status", "code", "completionTokens" > 0 AS "counted" FROM "RequestLog"',
+      args: [],
+    });
+    expect(rows).toEqual(Array(2).fill({ status: 503, code: 'server_shutting_down', counted: 1 }));
+    const accounts = await query(pool.server.dataDir, {
+      sql: 'SELECT "fault" FROM "Account"',
+      args: [],
+    });
+    expect(accounts).toEqual([{ fault: null }]);
+  });
+
+  it('does not hang when another program holds the database', async () => {
+    const pool = await pooled();
+    expect((await pool.call(CHAT, body('echo'))).status).toBe(200);
+    const { default: Database } = await import('libsql');
+    const holder = new Database(path.join(pool.server.dataDir, 'pool.db'));
+    holder.exec('BEGIN IMMEDIATE');
+    expect((await pool.call(CHAT, body('echo'))).status).toBe(200);
+    expect((await pool.server.stop()).exitCode).toBe(0);
+    expect(pool.server.output()).toContain('a step failed');
+    holder.exec('ROLLBACK');
+    holder.close();
   });
 });
 
@@ -200,8 +240,7 @@ describe('a running server', () => {
     });
     expect(other.status).toBe(403);
     await runCommand('key', ['revoke', 'second'], pool.server.dataDir);
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
-    expect((await list()).status).toBe(401);
+    await eventually(async () => (await list()).status === 401);
   });
 
   it('refuses an expired key', async () => {
@@ -217,8 +256,7 @@ describe('a running server', () => {
       },
       { sql: `UPDATE "ChangeStamp" SET "version" = "version" + 1 WHERE "name" = 'keys'`, args: [] },
     );
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
-    expect((await list()).status).toBe(401);
+    await eventually(async () => (await list()).status === 401);
   });
 
   it('serves with an account that was imported a second ago', async () => {
@@ -227,8 +265,7 @@ describe('a running server', () => {
     pool.standIn.accounts.add(demoAccount(7));
     const { importAccounts } = await import('../support/commands');
     await importAccounts(pool.server.dataDir, seedFile([demoAccount(7)]));
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
-    expect((await pool.call(CHAT, body('echo'))).status).toBe(200);
+    await eventually(async () => (await pool.call(CHAT, body('echo'))).status === 200);
   });
 
   it('remembers rests over kill -9', async () => {

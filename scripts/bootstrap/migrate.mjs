@@ -3,17 +3,17 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { nodeProgram, runOrFail } from './child.mjs';
 import { withBootstrapLock } from './lock.mjs';
-import { at, databaseFile, report } from './project.mjs';
+import { at, databaseFile, report, ScriptFailure } from './project.mjs';
 
 const busyTimeoutMs = 5000;
 
 /**
  * Makes the data folder (0700) and runs `prisma migrate deploy` if the database misses a migration.
  * Asking the database takes milliseconds, starting Prisma's program over a second.
- * @throws {ScriptFailure} when a migration fails.
+ * @throws {ScriptFailure} when the folder can't be made or a migration fails.
  */
 export async function ensureMigrated() {
-  fs.mkdirSync(process.env.DATA_DIR, { recursive: true, mode: 0o700 });
+  makeDataFolder(process.env.DATA_DIR);
   if (await isMigrated()) return;
   await withBootstrapLock(async () => {
     if (await isMigrated()) return;
@@ -24,6 +24,17 @@ export async function ensureMigrated() {
       mend: `see the message of Prisma above; ${file} must be a database of this program`,
     });
   });
+}
+
+function makeDataFolder(folder) {
+  try {
+    fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new ScriptFailure(
+      `The data folder ${folder} can't be made (${error.message})`,
+      'move away what is in the way, let this user write there, or choose another folder with DATA_DIR',
+    );
+  }
 }
 
 async function isMigrated() {

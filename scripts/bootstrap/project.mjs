@@ -49,15 +49,16 @@ export function reportFailure({ message, mend }) {
 }
 
 /**
- * Completes the environment: values of the project's `.env` that are not set already, and DATA_DIR
- * and DATABASE_URL made absolute, relative ones being meant from the project's folder. So the Prisma
- * CLI, the server and the commands mean the same database from every folder.
+ * Completes the environment of the server and the commands: values of the project's `.env` that are
+ * not set already, and DATA_DIR and DATABASE_URL made absolute, relative ones being meant from the
+ * project's folder. A Prisma CLI that is run by hand finds the same database, since prisma.config.ts
+ * follows the same rule.
  */
 export function loadEnvironment() {
   const file = at('.env');
   if (fs.existsSync(file)) process.loadEnvFile(file);
-  process.env.DATA_DIR = path.resolve(root, process.env.DATA_DIR || 'data');
-  if (process.env.DATABASE_URL?.startsWith('file:')) {
+  process.env.DATA_DIR = path.resolve(root, process.env.DATA_DIR?.trim() || 'data');
+  if (process.env.DATABASE_URL?.trim().startsWith('file:')) {
     process.env.DATABASE_URL = `file:${databaseFile()}`;
   }
 }
@@ -67,7 +68,7 @@ export function loadEnvironment() {
  * @throws {ScriptFailure} when DATABASE_URL names something else than a file.
  */
 export function databaseFile() {
-  const url = process.env.DATABASE_URL || `file:${process.env.DATA_DIR}/pool.db`;
+  const url = process.env.DATABASE_URL?.trim() || `file:${process.env.DATA_DIR}/pool.db`;
   if (!url.startsWith('file:')) {
     throw new ScriptFailure(
       'DATABASE_URL is not a file: URL; this version stores its data in SQLite only',

@@ -1,4 +1,5 @@
 import { type Endpoint, jsonReply, toResponse } from '@/api/reply';
+import { requestId } from '@/openai/ids';
 import { isDraining } from '@/platform/lifecycle';
 import { version } from '@/platform/version';
 
@@ -6,7 +7,12 @@ const METHODS = 'GET, HEAD, OPTIONS';
 
 /** `GET /health`: 200 while the server takes requests, 503 once it was told to stop. */
 export const health: Endpoint = async (request) => {
-  const common = { 'access-control-allow-origin': '*', 'cache-control': 'no-store' };
+  const common = {
+    'x-request-id': requestId(),
+    'access-control-allow-origin': '*',
+    'access-control-expose-headers': 'x-request-id',
+    'cache-control': 'no-store',
+  };
   if (request.method === 'OPTIONS') {
     return toResponse({ status: 204, headers: { ...common, allow: METHODS }, body: null }, false);
   }

@@ -119,7 +119,8 @@ describe('minting', () => {
   test('asks as the web app does and leaves cookies alone', async () => {
     routes['/auth/getoxsrf'] = () => ({ body: keyBody });
     const nowMs = Date.now();
-    const minted = await mint({ nowMs });
+    const told: Cookies[] = [];
+    const minted = await mint({ nowMs, onCookies: (changed) => void told.push(changed) });
     expect(asked).toEqual([
       {
         path: '/auth/getoxsrf?csesidx=42',
@@ -127,9 +128,9 @@ describe('minting', () => {
         referer: 'https://business.gemini.google/',
       },
     ]);
-    expect(minted).toMatchObject({ cookies, cookiesChanged: false, cookieExpiresAtMs: null });
-    expect(minted.accessToken.expiresAtMs - minted.accessToken.issuedAtMs).toBe(300_000);
-    expect(minted.accessToken.issuedAtMs - nowMs).toBeLessThan(2000);
+    expect(told).toEqual([]);
+    expect(minted.accessToken.expiresAtMs).toBeGreaterThanOrEqual(nowMs + 300_000);
+    expect(minted.accessToken.expiresAtMs).toBeLessThan(nowMs + 302_000);
     expect(claimsOf(minted.accessToken.token).sub).toBe('csesidx/42');
   });
 
@@ -151,12 +152,19 @@ describe('minting', () => {
     routes['/auth/setocookie'] = () =>
       redirect('getoxsrf?csesidx=42', ['NID=1', '__Host-C_OSES=COS.2; Path=/; Secure']);
     const told: Cookies[] = [];
-    const minted = await mint({ onCookies: (changed) => void told.push(changed) });
+    let endsAtMs: number | null = null;
+    await mint({
+      onCookies(changed, expiresAtMs) {
+        told.push(changed);
+        endsAtMs = expiresAtMs;
+      },
+    });
 
-    const last = { secureCSes: 'CSE.2', hostCOses: 'COS.2' };
-    expect(minted).toMatchObject({ cookies: last, cookiesChanged: true });
-    expect((minted.cookieExpiresAtMs ?? 0) - Date.now()).toBeGreaterThan(3_500_000);
-    expect(told).toEqual([{ secureCSes: 'CSE.2', hostCOses: 'COS.1' }, last]);
+    expect(told).toEqual([
+      { secureCSes: 'CSE.2', hostCOses: 'COS.1' },
+      { secureCSes: 'CSE.2', hostCOses: 'COS.2' },
+    ]);
+    expect(Number(endsAtMs) - Date.now()).toBeGreaterThan(3_500_000);
     expect(asked.map(({ cookie }) => cookie)).toEqual([
       '__Secure-C_SES=CSE.1; __Host-C_OSES=COS.1',
       '__Secure-C_SES=CSE.1; __Host-C_OSES=COS.1',
@@ -178,7 +186,9 @@ describe('minting', () => {
   test('a deleted cookie is dropped, but never the sign-in itself', async () => {
     const deleted = ['__Host-C_OSES=; Max-Age=0', '__Secure-C_SES=x; Max-Age=0'];
     routes['/auth/getoxsrf'] = () => ({ body: keyBody, headers: { 'set-cookie': deleted } });
-    expect((await mint()).cookies).toEqual({ secureCSes: 'CSE.1', hostCOses: null });
+    const told: Cookies[] = [];
+    await mint({ onCookies: (changed) => void told.push(changed) });
+    expect(told).toEqual([{ secureCSes: 'CSE.1', hostCOses: null }]);
   });
 
   test('never carries the cookies to another origin', async () => {
@@ -241,7 +251,8 @@ describe('minting', () => {
       const minted = await mint();
       expect(claimsOf(minted.accessToken.token).iat).toBe(Math.floor(serverMs / 1000));
       expect(Math.abs(minted.clockSkewMs - offMs)).toBeLessThan(3000);
-      expect(Math.abs(minted.accessToken.issuedAtMs - Date.now())).toBeLessThan(2000);
+      const leftMs = minted.accessToken.expiresAtMs - Date.now();
+      expect(Math.abs(leftMs - 300_000)).toBeLessThan(2000);
     }
   });
 

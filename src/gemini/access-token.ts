@@ -7,10 +7,10 @@ import { readReply, type WholeReply } from './exchange';
 
 export type { Cookies } from './cookies';
 
-/** The bearer that we sign ourselves (protocol 5); times by the local clock, for caching. */
+/** The bearer that we sign ourselves (protocol 5). */
 export interface AccessToken {
   token: string;
-  issuedAtMs: number;
+  /** By the local clock, for caching. */
   expiresAtMs: number;
 }
 
@@ -52,16 +52,15 @@ export interface MintOptions {
   /** Local clock. */
   nowMs: number;
   signal: AbortSignal;
-  /** Called and awaited at every change, so that new cookies outlive a failure of a later hop. */
+  /**
+   * Called and awaited at every change, so that new cookies outlive a failure of a later hop.
+   * `expiresAtMs` is the end of `__Secure-C_SES` if a reply told it.
+   */
   onCookies?: (cookies: Cookies, expiresAtMs: number | null) => void | Promise<void>;
 }
 
 export interface MintedToken {
   accessToken: AccessToken;
-  cookies: Cookies;
-  cookiesChanged: boolean;
-  /** End of `__Secure-C_SES` if a reply told it. */
-  cookieExpiresAtMs: number | null;
   /** Server's clock minus ours, to the second; 0 when the server did not tell. */
   clockSkewMs: number;
 }
@@ -92,13 +91,7 @@ export async function mintAccessToken(options: MintOptions): Promise<MintedToken
     if (update.changed) await options.onCookies?.(cookies, cookieExpiresAtMs);
 
     const step = readStep(reply, target, endpoints);
-    if ('keyId' in step) {
-      const signed = await signWithKey(step, reply, options, receivedAtMs);
-      const cookiesChanged =
-        cookies.secureCSes !== options.cookies.secureCSes ||
-        cookies.hostCOses !== options.cookies.hostCOses;
-      return { ...signed, cookies, cookiesChanged, cookieExpiresAtMs };
-    }
+    if ('keyId' in step) return signWithKey(step, reply, options, receivedAtMs);
     target = step.next;
   }
   throw refused('The cookie rotation did not come to an end', 'TOO_MANY_HOPS');
@@ -182,13 +175,13 @@ async function signWithKey(
   reply: WholeReply,
   options: MintOptions,
   receivedAtMs: number,
-): Promise<{ accessToken: AccessToken; clockSkewMs: number }> {
+): Promise<MintedToken> {
   const serverMs = Date.parse(reply.headers.date ?? '');
   const nowMs = Number.isFinite(serverMs) ? serverMs : receivedAtMs;
   const flavour = flavourOf(options.connection.endpoints);
   const token = await signAccessToken({ ...key, csesidx: options.csesidx, flavour, nowMs });
   return {
-    accessToken: { token, issuedAtMs: receivedAtMs, expiresAtMs: receivedAtMs + lifeMs },
+    accessToken: { token, expiresAtMs: receivedAtMs + lifeMs },
     clockSkewMs: nowMs - receivedAtMs,
   };
 }

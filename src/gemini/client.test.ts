@@ -11,7 +11,6 @@ const turn: GeminiTurn = {
   sessionName: 'collections/x/sessions/42',
   prompt: 'hello',
   modelId: 'gemini-2.5-flash',
-  tools: 'text',
   languageCode: 'zh-CN',
   timeZone: 'Etc/UTC',
 };

@@ -36,7 +36,6 @@ export interface GeminiTurn {
   prompt: string;
   /** null = the server chooses. */
   modelId: string | null;
-  tools: 'text';
   /** BCP 47, such as `en-US`. */
   languageCode: string;
   /** IANA name. */
@@ -46,11 +45,6 @@ export interface GeminiTurn {
 const apiPath = '/v1alpha/locations/global';
 const maxErrorBodyBytes = 64 * 1024;
 const defaultLanguage = 'en-US';
-
-/** Protocol 10.2: permissions, not commands. */
-const toolsSpecs = {
-  text: { toolRegistry: 'default_tool_registry', webGroundingSpec: {} },
-} as const;
 
 /**
  * Opens an upstream conversation (protocol 8.1) and returns its name, to be sent back verbatim.
@@ -155,7 +149,7 @@ function envelope(identity: GeminiIdentity) {
   return { configId: identity.configId, additionalParams: { token: '-' } };
 }
 
-/** Protocol 9.1. */
+/** Protocol 9.1; `toolsSpec` holds permissions, not commands (protocol 10.2). */
 function chatBody(identity: GeminiIdentity, turn: GeminiTurn): string {
   return JSON.stringify({
     ...envelope(identity),
@@ -165,7 +159,7 @@ function chatBody(identity: GeminiIdentity, turn: GeminiTurn): string {
       filter: '',
       fileIds: [],
       answerGenerationMode: 'NORMAL',
-      toolsSpec: toolsSpecs[turn.tools],
+      toolsSpec: { toolRegistry: 'default_tool_registry', webGroundingSpec: {} },
       languageCode: turn.languageCode,
       userMetadata: { timeZone: turn.timeZone },
       assistSkippingMode: 'REQUEST_ASSIST',

@@ -132,8 +132,23 @@ describe('replies', () => {
       classifyReply({ call: 'chat', status: 429, bodyText: '', retryAfter }).retryAfterMs;
     expect(waitMs('7')).toBe(7000);
     expect(waitMs(new Date(Date.now() + 60_000).toUTCString())).toBeGreaterThan(55_000);
-    expect(waitMs(new Date(0).toUTCString())).toBe(0);
     expect([waitMs('soon'), waitMs(''), waitMs(undefined)]).toEqual([null, null, null]);
+  });
+
+  test.each([
+    ['0', 1_000],
+    ['-5', 1_000],
+    [new Date(0).toUTCString(), 1_000],
+    ['86401', 86_400_000],
+    ['99999999999999', 86_400_000],
+    ['9'.repeat(400), 86_400_000],
+    ['Fri, 31 Dec 9999 23:59:59 GMT', 86_400_000],
+    ['Infinity', null],
+    ['NaN', null],
+    ['1e999', null],
+  ])('a Retry-After of %s stays between a second and a day', (retryAfter, waitMs) => {
+    const error = classifyReply({ call: 'chat', status: 429, bodyText: '', retryAfter });
+    expect(error.retryAfterMs).toBe(waitMs);
   });
 
   test('keeps the message of the upstream, without what could be a secret in it', () => {

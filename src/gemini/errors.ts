@@ -185,12 +185,17 @@ function parseErrorBody(text: string): unknown {
   }
 }
 
+const shortestWaitMs = 1_000;
+const longestWaitMs = 86_400_000;
+
+/** The wait that the header names, from 1 s to 24 h whatever it says; undefined if it says nothing. */
 function retryAfterMsOf(header: string | null | undefined): number | undefined {
   // A header sent twice is an array at run time.
   const text = typeof header === 'string' ? header.trim() : '';
   if (text === '') return undefined;
   const waitMs = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
-  return Number.isFinite(waitMs) ? Math.max(0, waitMs) : undefined;
+  if (Number.isNaN(waitMs)) return undefined;
+  return Math.min(Math.max(waitMs, shortestWaitMs), longestWaitMs);
 }
 
 const secrets =

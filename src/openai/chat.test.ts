@@ -239,6 +239,11 @@ describe('messages', () => {
     expect(parseMessages({ role: 'assistant', content: 'a', ...extra })[0]?.text).toBe('a');
   });
 
+  test('a refusal that is sent back stands for content, and is not repeated', () => {
+    const message = { role: 'assistant', content: null, refusal: 'I can not do that.' };
+    expect(parseMessages(message)).toMatchObject([{ role: 'assistant', text: '', toolCalls: [] }]);
+  });
+
   test('text is untouched but for lone surrogates', () => {
     const text = '  "é"\r\n```js\n\u0000</user>\u{1f600}\t ';
     expect(parseMessages({ role: 'user', content: text })[0]?.text).toBe(text);
@@ -259,6 +264,8 @@ describe('messages', () => {
     [{ role: 'user', content: 'x', name: 5 }, 'messages[0].name', 'invalid_type'],
     [{ role: 'system', content: null }, 'messages[0].content', 'invalid_type'],
     [{ role: 'assistant' }, 'messages[0].content', 'missing_required_parameter'],
+    [{ role: 'assistant', refusal: null }, 'messages[0].content', 'missing_required_parameter'],
+    [{ role: 'assistant', content: null, refusal: 5 }, 'messages[0].refusal', 'invalid_type'],
     [
       { role: 'assistant', content: null, tool_calls: [] },
       'messages[0].content',

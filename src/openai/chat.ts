@@ -47,13 +47,14 @@ const AssistantMessage = z
   .object({
     role: z.literal('assistant'),
     content: AssistantContent.nullish(),
+    refusal: z.string().nullish(),
     tool_calls: listOf(ToolCall).nullish(),
     function_call: CalledFunction.nullish(),
     name,
   })
   .superRefine((message, context) => {
     const calls = (message.tool_calls?.length ?? 0) + (message.function_call ? 1 : 0);
-    if ((message.content ?? null) !== null || calls > 0) return;
+    if ((message.content ?? message.refusal ?? null) !== null || calls > 0) return;
     context.addIssue({
       code: 'custom',
       path: ['content'],
@@ -95,10 +96,7 @@ const ChatCompletionRequest = z.object({
   prompts: listOf(Prompt, { min: 1 }).nullish(),
   stream: z.literal([true, false, 'true', 'false']).nullish(),
   stream_options: z
-    .object({
-      include_usage: z.boolean().nullish(),
-      include_obfuscation: z.boolean().nullish(),
-    })
+    .object({ include_usage: z.boolean().nullish(), include_obfuscation: z.boolean().nullish() })
     .nullish(),
   n: z.int().min(1).max(MAX_CHOICES).nullish(),
   stop: z.union([z.string(), listOf(z.string(), { min: 1, max: 4 })]).nullish(),
@@ -245,56 +243,8 @@ function toolCallsOf(message: Extract<Message, { role: 'assistant' }>): ChatTool
 }
 
 function stopSequences(stop: string | string[]): string[] {
-  const sequences = typeof stop === 'string' ? [stop] : stop;
-  return sequences.filter((sequence) => sequence !== '').map((sequence) => sequence.toWellFormed());
-}
-
-/** Why a reply ended. */
-export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter';
-
-/** Tokens of a whole request. `completion_tokens` counts all choices, thoughts included. */
-export interface Usage {
-  prompt_tokens: number;
-  completion_tokens: number;
-  total_tokens: number;
-  completion_tokens_details: { reasoning_tokens: number };
-}
-
-/** The answer of `POST /v1/chat/completions` without `stream`. */
-export interface ChatCompletion {
-  id: string;
-  object: 'chat.completion';
-  /** Unix seconds. */
-  created: number;
-  model: string;
-  choices: {
-    index: number;
-    message: {
-      role: 'assistant';
-      content: string | null;
-      refusal: null;
-      /** Only when the model gave its thoughts. */
-      reasoning_content?: string;
-    };
-    logprobs: null;
-    finish_reason: FinishReason;
-  }[];
-  usage: Usage;
-}
-
-/** One event of a stream. `choices` is empty in the usage chunk alone. */
-export interface ChatCompletionChunk {
-  id: string;
-  object: 'chat.completion.chunk';
-  /** Unix seconds. */
-  created: number;
-  model: string;
-  choices: {
-    index: number;
-    delta: { role?: 'assistant'; content?: string; reasoning_content?: string };
-    logprobs: null;
-    finish_reason: FinishReason | null;
-  }[];
-  /** There only where the caller asked for usage; null in all chunks but the last. */
-  usage?: Usage | null;
+  return [stop]
+    .flat()
+    .filter((sequence) => sequence !== '')
+    .map((sequence) => sequence.toWellFormed());
 }

@@ -1,5 +1,5 @@
 import { type Database, query } from '@/platform/db';
-import { log } from '@/platform/log';
+import { noteFailure, noteSuccess, type Outage } from '@/platform/outage';
 import { processState } from '@/platform/process-state';
 
 /**
@@ -10,14 +10,18 @@ import { processState } from '@/platform/process-state';
 
 const POLL_EVERY_MS = 500;
 
-interface Entry {
+/** Its outage is that of the loads that the poll begins. */
+interface Entry extends Outage {
   value: unknown;
   version: number;
   loading: Promise<unknown> | null;
+  /** The load after the one under way. */
+  next: Promise<unknown> | null;
   load: () => Promise<unknown>;
 }
 
-interface Cache {
+/** Its outage is that of reading the stamps. */
+interface Cache extends Outage {
   entries: Map<string, Entry>;
   timer: NodeJS.Timeout | null;
   polling: boolean;
@@ -28,6 +32,7 @@ function cache(): Cache {
     entries: new Map(),
     timer: null,
     polling: false,
+    failing: false,
   }));
 }
 
@@ -41,26 +46,48 @@ export function stampChange(db: Database, name: string) {
 }
 
 /**
- * The value that `load` made of the table `name`: at once when it is warm, else after loading.
- * `load` must return plain data, since every module copy of the process shares it.
+ * The value that `load` made of the table `name`: at once when it is warm, else after loading, which
+ * callers that come meanwhile share. `load` must return plain data, since every module copy of the
+ * process shares it.
  */
 export function cachedTable<T>(name: string, load: () => Promise<T>): T | Promise<T> {
-  const { entries } = cache();
-  const entry = entries.get(name);
+  const entry = cache().entries.get(name);
   if (entry && entry.version >= 0) return entry.value as T;
-  return reloadTable(name, load);
+  return (entry?.loading as Promise<T> | null | undefined) ?? reloadTable(name, load);
 }
 
-/** Loads the table `name` anew, now. Callers that come meanwhile share the one load. */
+/**
+ * Loads the table `name` anew, and so sees what was written before the call. Callers that come while
+ * a load is under way share the one load after it.
+ */
 export function reloadTable<T>(name: string, load: () => Promise<T>): Promise<T> {
   const { entries } = cache();
-  const entry: Entry = entries.get(name) ?? { value: null, version: -1, loading: null, load };
+  const entry: Entry = entries.get(name) ?? {
+    value: null,
+    version: -1,
+    loading: null,
+    next: null,
+    load,
+    failing: false,
+  };
   entries.set(name, entry);
   startPolling();
-  entry.loading ??= fill(name, entry).finally(() => {
+  if (!entry.loading) return (entry.next ?? begin(name, entry)) as Promise<T>;
+  // The load under way may have read the table before the caller wrote to it.
+  entry.next ??= entry.loading
+    .catch(() => {})
+    .then(() => {
+      entry.next = null;
+      return begin(name, entry);
+    });
+  return entry.next as Promise<T>;
+}
+
+function begin(name: string, entry: Entry): Promise<unknown> {
+  entry.loading = fill(name, entry).finally(() => {
     entry.loading = null;
   });
-  return entry.loading as Promise<T>;
+  return entry.loading;
 }
 
 async function fill(name: string, entry: Entry): Promise<unknown> {
@@ -76,19 +103,33 @@ function startPolling(): void {
   state.timer ??= setInterval(() => {
     if (state.polling) return;
     state.polling = true;
-    poll(state)
-      .catch((error) => log().warn({ err: error }, 'change stamps could not be read'))
-      .finally(() => {
-        state.polling = false;
-      });
+    poll(state).finally(() => {
+      state.polling = false;
+    });
   }, POLL_EVERY_MS).unref();
 }
 
 async function poll(state: Cache): Promise<void> {
-  const stamps = await query((db) => db.changeStamp.findMany());
-  for (const { name, version } of stamps) {
-    const entry = state.entries.get(name);
-    if (entry && entry.version !== version && !entry.loading) await reloadTable(name, entry.load);
+  const what = 'reading of change stamps';
+  try {
+    const stamps = await query((db) => db.changeStamp.findMany());
+    noteSuccess(state, what);
+    await Promise.all(stamps.map(({ name, version }) => follow(name, version)));
+  } catch (error) {
+    noteFailure(state, what, error);
+  }
+}
+
+/** Loads the table anew if its stamp is not the one that it was loaded with. Never throws. */
+async function follow(name: string, version: number): Promise<void> {
+  const entry = cache().entries.get(name);
+  if (!entry || entry.loading) return;
+  const what = `loading of the table ${name}`;
+  try {
+    if (entry.version !== version) await reloadTable(name, entry.load);
+    noteSuccess(entry, what);
+  } catch (error) {
+    noteFailure(entry, what, error);
   }
 }
 

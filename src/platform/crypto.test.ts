@@ -1,8 +1,13 @@
-import fs from 'node:fs';
+import fs, { existsSync } from 'node:fs';
 import path from 'node:path';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { decrypt, encrypt, KEY_FILE, loadEncryptionKey, toEncryptionKey } from '@/platform/crypto';
 import { newFolder } from '../../e2e/support/data-folder';
+
+vi.mock('node:fs', async (original) => {
+  const actual = await original<typeof import('node:fs')>();
+  return { ...actual, existsSync: vi.fn(actual.existsSync) };
+});
 
 const dataDir = newFolder('crypto');
 process.env.DATA_DIR = dataDir;
@@ -24,7 +29,39 @@ it('makes a key only where it may, readable by its owner only', () => {
   const file = path.join(dataDir, KEY_FILE);
   expect(fs.statSync(file).mode & 0o777).toBe(0o600);
   expect(fs.readFileSync(file, 'utf8')).toMatch(/^[0-9a-f]{64}\n$/);
+  expect(fs.readdirSync(dataDir)).toEqual([KEY_FILE]);
 });
+
+/** As a process that starts anew. */
+function forgetKey() {
+  const states = (globalThis as unknown as Record<symbol, Map<string, unknown>>)[
+    Symbol.for('business-gemini-pool')
+  ];
+  states?.delete('encryption-key');
+}
+
+it('takes the key of the process that was first, where two make one at once', () => {
+  const sealed = encrypt('secret');
+  forgetKey();
+  vi.mocked(existsSync).mockReturnValueOnce(false);
+  loadEncryptionKey(true);
+  expect(decrypt(sealed)).toBe('secret');
+  expect(fs.readdirSync(dataDir)).toEqual([KEY_FILE]);
+});
+
+it.each(['', '\n', 'abc', 'a'.repeat(63), `${'g'.repeat(64)}\n`])(
+  'names the key file that holds %j',
+  (text) => {
+    const file = path.join(dataDir, KEY_FILE);
+    const good = fs.readFileSync(file);
+    fs.writeFileSync(file, text);
+    forgetKey();
+    expect(() => loadEncryptionKey(true)).toThrow(file);
+    expect(() => loadEncryptionKey(true)).not.toThrow('ENCRYPTION_KEY');
+    fs.writeFileSync(file, good);
+    loadEncryptionKey(false);
+  },
+);
 
 it('seals and unseals, never twice the same, and notices every change', () => {
   const sealed = encrypt('CSE.秘密');

@@ -1,5 +1,12 @@
-import { createCipheriv, createDecipheriv, createHash, randomBytes, scryptSync } from 'node:crypto';
-import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  randomBytes,
+  randomUUID,
+  scryptSync,
+} from 'node:crypto';
+import { existsSync, linkSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { env } from '@/platform/env';
 import { AppError } from '@/platform/errors';
@@ -21,37 +28,64 @@ export const KEY_FILE = 'encryption.key';
  * @throws AppError `invalid_request` if it is shorter
  */
 export function toEncryptionKey(text: string): Buffer {
-  if (/^[0-9a-f]{64}$/i.test(text)) return Buffer.from(text, 'hex');
-  if (/^[A-Za-z0-9+/]{43}=$/.test(text)) return Buffer.from(text, 'base64');
+  const key = wholeKey(text);
+  if (key) return key;
   if (text.length < 16) {
     throw new AppError('invalid_request', 'ENCRYPTION_KEY must have 16 characters or more.');
   }
   return scryptSync(text, PASSPHRASE_SALT, KEY_BYTES);
 }
 
+function wholeKey(text: string): Buffer | null {
+  if (/^[0-9a-f]{64}$/i.test(text)) return Buffer.from(text, 'hex');
+  if (/^[A-Za-z0-9+/]{43}=$/.test(text)) return Buffer.from(text, 'base64');
+  return null;
+}
+
 /**
  * Loads the key of this process: from the environment, else from the key file, else (only where
  * `mayCreate`, that is, when nothing was encrypted yet) a new one in a file of mode 0600.
- * @throws AppError `conflict` if there is no key and a new one must not be made
+ * @throws AppError `conflict` if there is no key and a new one must not be made, or if the key file
+ *   holds none
  */
 export function loadEncryptionKey(mayCreate: boolean): void {
   processState('encryption-key', () => {
     const { encryptionKey, dataDir } = env();
     if (encryptionKey) return toEncryptionKey(encryptionKey);
     const file = path.join(/*turbopackIgnore: true*/ dataDir, KEY_FILE);
-    if (existsSync(file)) return toEncryptionKey(readFileSync(file, 'utf8').trim());
-    if (!mayCreate) {
-      throw new AppError(
-        'conflict',
-        `The database has secrets, but its key is missing. Put the file ${KEY_FILE} back into ${dataDir}, or set ENCRYPTION_KEY to the key that was used.`,
-      );
-    }
-    const key = randomBytes(KEY_BYTES);
-    // `wx`: of two processes that start at once, the second fails instead of replacing the key.
-    writeFileSync(file, `${key.toString('hex')}\n`, { mode: 0o600, flag: 'wx' });
-    chmodSync(file, 0o600);
-    return key;
+    if (existsSync(file)) return readKeyFile(file);
+    if (mayCreate) return makeKeyFile(file);
+    throw new AppError(
+      'conflict',
+      `The database has secrets, but its key is missing. Put the file ${KEY_FILE} back into ${dataDir}, or set ENCRYPTION_KEY to the key that was used.`,
+    );
   });
+}
+
+/** Of processes that start at once, one makes the key and all others take that one. */
+function makeKeyFile(file: string): Buffer {
+  const key = randomBytes(KEY_BYTES);
+  const temporary = `${file}.${randomUUID()}`;
+  // Under its own name it is there whole or not at all, whenever the process or the machine dies.
+  writeFileSync(temporary, `${key.toString('hex')}\n`, { mode: 0o600, flag: 'wx', flush: true });
+  try {
+    linkSync(temporary, file);
+    return key;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return readKeyFile(file);
+    throw error;
+  } finally {
+    unlinkSync(temporary);
+  }
+}
+
+function readKeyFile(file: string): Buffer {
+  const key = wholeKey(readFileSync(file, 'utf8').trim());
+  if (key) return key;
+  throw new AppError(
+    'conflict',
+    `The key file ${file} is empty or damaged: it must hold 64 hex characters. Put it back from a backup, or delete it if nothing is stored yet.`,
+  );
 }
 
 function encryptionKey(): Buffer {

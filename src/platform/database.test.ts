@@ -3,7 +3,7 @@ import path from 'node:path';
 import Database from 'libsql';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { cachedTable, stampChange, stopCachedTables } from '@/platform/cached-table';
-import { closeDatabase, query, sqlTime } from '@/platform/db';
+import { closeDatabase, openDatabase, query, sqlTime } from '@/platform/db';
 import { takeJobLease } from '@/platform/job-lease';
 import {
   flushWriteBehind,
@@ -72,6 +72,19 @@ describe('the database', () => {
       .all();
     other.close();
     expect(seen).toMatchObject([{ name: 'busy-one' }, { name: 'busy-two' }, { name: 'busy-zzz' }]);
+  });
+
+  it('refuses queries once it is closed, until it is opened again', async () => {
+    const late = heldFor(300, () =>
+      query((db) => db.setting.create({ data: { name: 'late', value: '1' } })),
+    );
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await closeDatabase();
+    await expect(late).rejects.toThrow('The database is closed.');
+    await expect(query((db) => db.setting.findMany())).rejects.toThrow('The database is closed.');
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    await openDatabase();
+    expect(await settingsNamed('late')).toEqual([]);
   });
 
   it('stores times in one form, by Prisma and by raw SQL', async () => {

@@ -13,15 +13,16 @@ const FIRST_PAUSE_MS = 10;
 const LONGEST_PAUSE_MS = 500;
 
 interface Handle {
-  client: Database | null;
-  ready: Promise<void> | null;
+  /** Open and ready; null before the first use and after the end. */
+  client: Promise<Database> | null;
+  closed: boolean;
 }
 
 /**
  * Exactly one client per process: two in one process lock each other out.
  */
 function handle(): Handle {
-  return processState<Handle>('database', () => ({ client: null, ready: null }));
+  return processState<Handle>('database', () => ({ client: null, closed: false }));
 }
 
 /**
@@ -47,39 +48,60 @@ class ReconnectingLibSql extends PrismaLibSql {
   }
 }
 
-/** Opens the database and switches it to write-ahead logging. Safe to call again. */
+/** Opens the database, also after `closeDatabase`. Safe to call again. */
 export async function openDatabase(): Promise<void> {
-  const state = handle();
-  state.client ??= new PrismaClient({
-    adapter: new ReconnectingLibSql({ url: env().databaseUrl, timeout: BUSY_TIMEOUT_MS }),
-  });
-  const client = state.client;
-  // The journal mode stays in the file; as a query, since the pragma answers with a row.
-  state.ready ??= retryBusy(() => client.$queryRawUnsafe('PRAGMA journal_mode=WAL')).then(() => {});
-  await state.ready;
+  handle().closed = false;
+  await client();
 }
 
-/** Closes the database, so that the write-ahead log is folded into it. */
+/**
+ * Closes the database, so that the write-ahead log is folded into it. Every query from now on is
+ * refused, so that no late one leaves it open again.
+ */
 export async function closeDatabase(): Promise<void> {
   const state = handle();
-  const client = state.client;
+  const closing = state.client;
   state.client = null;
-  state.ready = null;
-  await client?.$disconnect();
+  state.closed = true;
+  // One that could not be opened needs no closing.
+  await closing?.then(
+    (db) => db.$disconnect(),
+    () => {},
+  );
+}
+
+function client(): Promise<Database> {
+  const state = handle();
+  if (state.closed) throw new Error('The database is closed.');
+  state.client ??= connect().catch((error) => {
+    state.client = null;
+    throw error;
+  });
+  return state.client;
+}
+
+async function connect(): Promise<Database> {
+  const db = new PrismaClient({
+    adapter: new ReconnectingLibSql({ url: env().databaseUrl, timeout: BUSY_TIMEOUT_MS }),
+  });
+  try {
+    // The journal mode stays in the file; as a query, since the pragma answers with a row.
+    await retryBusy(() => db.$queryRawUnsafe('PRAGMA journal_mode=WAL'));
+    return db;
+  } catch (error) {
+    await db.$disconnect();
+    throw error;
+  }
 }
 
 /**
  * Runs one query, or one whole `$transaction([...])`, again and again while another process holds
  * the database, for at most 30 s. `run` may be called several times: everything in it must be part
- * of that one query or transaction.
+ * of that one query or transaction. Opens the database at the first use.
+ * @throws Error if the database was closed, now or while it waited
  */
-export async function query<T>(run: (db: Database) => Promise<T>): Promise<T> {
-  await openDatabase();
-  return retryBusy(() => {
-    const { client } = handle();
-    if (!client) throw new Error('The database is closed.');
-    return run(client);
-  });
+export function query<T>(run: (db: Database) => Promise<T>): Promise<T> {
+  return retryBusy(async () => run(await client()));
 }
 
 async function retryBusy<T>(run: () => Promise<T>): Promise<T> {

@@ -19,6 +19,18 @@ describe('parseEnv', () => {
     expect(parseEnv({ PORT: '', LOG_LEVEL: '' })).toMatchObject({ port: 8000, logLevel: 'info' });
   });
 
+  it('trims values, and counts a blank one as unset', () => {
+    expect(parseEnv({ PORT: ' ', HOST: '\t', SERVER_PORT: ' ' })).toMatchObject({
+      port: 8000,
+      host: '0.0.0.0',
+    });
+    expect(parseEnv({ PORT: ' 9000\n', LOG_LEVEL: ' warn ' })).toMatchObject({
+      port: 9000,
+      logLevel: 'warn',
+    });
+    expect(parseEnv({ PORT: ' ', SERVER_PORT: '9000' }).port).toBe(9000);
+  });
+
   it('takes the older names, after the newer ones', () => {
     expect(parseEnv({ SERVER_PORT: '9000' }).port).toBe(9000);
     expect(parseEnv({ SERVER_PORT: '9000', PORT: '9001' }).port).toBe(9001);
@@ -55,5 +67,13 @@ describe('parseEnv', () => {
     };
     for (const name of Object.keys(wrong)) expect(() => parseEnv(wrong)).toThrow(name);
     expect(() => parseEnv(wrong)).toThrow('Unset it for the default (8000)');
+  });
+
+  it('names a wrong value by the name that it was given under', () => {
+    expect(() => parseEnv({ SERVER_PORT: 'x' })).toThrow(/^.*\n {2}SERVER_PORT: /);
+    expect(() => parseEnv({ PORT: 'x', SERVER_PORT: '9000' })).toThrow(/\n {2}PORT: /);
+    expect(() => parseEnv({ API_KEY_ENCRYPTION_KEY: 'short' })).toThrow(
+      /\n {2}API_KEY_ENCRYPTION_KEY: /,
+    );
   });
 });

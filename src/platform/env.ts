@@ -31,7 +31,7 @@ const fileUrl = z
 interface Variable {
   name: string;
   schema: z.ZodType;
-  /** Shown in the docs; the parsed default is in `schema`. */
+  /** As the docs show it; what counts is in `schema`, or in `toEnv` where it follows from others. */
   default: string;
   meaning: string;
   meaningZh: string;
@@ -48,7 +48,7 @@ export const variables = [
   },
   {
     name: 'PORT',
-    schema: port.optional(),
+    schema: port.default(8000),
     default: '8000',
     meaning:
       'Port to listen on, 0 for any free one; also `--port`. `SERVER_PORT` is the older name.',
@@ -158,22 +158,21 @@ export interface Env {
 }
 
 /**
- * Reads and checks `source`; an empty value counts as unset. Relative paths are relative to the
- * working directory.
+ * Reads and checks `source`; values are trimmed, and a blank one counts as unset. Relative paths are
+ * relative to the working directory.
  * @throws AppError `invalid_request` whose message lists every wrong variable with the mend.
  */
 export function parseEnv(source: Record<string, string | undefined>): Env {
   const values: Record<string, unknown> = {};
   const problems: string[] = [];
   for (const { name, schema, default: usual } of variables) {
-    const olderName = olderNames[name];
-    const given = source[name] || (olderName && source[olderName]) || undefined;
+    const [givenAs = name, given] = givenValue(source, name);
     const parsed = schema.safeParse(given);
     if (parsed.success) values[name] = parsed.data;
     else {
       const why = parsed.error.issues[0]?.message ?? 'is not valid';
       const mend = usual ? ` Unset it for the default (${usual}).` : ' Unset it to do without.';
-      problems.push(`  ${name}: ${why}.${mend}`);
+      problems.push(`  ${givenAs}: ${why}.${mend}`);
     }
   }
   if (problems.length > 0) {
@@ -182,13 +181,25 @@ export function parseEnv(source: Record<string, string | undefined>): Env {
   return toEnv(values);
 }
 
+/** The value of a variable with the name that it has in `source`; nothing if it is unset. */
+function givenValue(
+  source: Record<string, string | undefined>,
+  name: string,
+): [givenAs?: string, value?: string] {
+  for (const givenAs of [name, olderNames[name]]) {
+    const value = givenAs && source[givenAs]?.trim();
+    if (value) return [givenAs, value];
+  }
+  return [];
+}
+
 function toEnv(values: Record<string, unknown>): Env {
   const text = (name: string) => values[name] as string;
   const dataDir = path.resolve(/*turbopackIgnore: true*/ text('DATA_DIR'));
   const databaseUrl = values.DATABASE_URL as string | undefined;
   return {
     host: text('HOST'),
-    port: (values.PORT as number | undefined) ?? 8000,
+    port: values.PORT as number,
     dataDir,
     databaseUrl: databaseUrl
       ? `file:${path.resolve(/*turbopackIgnore: true*/ databaseUrl.slice('file:'.length))}`

@@ -1,5 +1,7 @@
+import { setImmediate as breath } from 'node:timers/promises';
 import { query } from '@/platform/db';
 import { log } from '@/platform/log';
+import { noteFailure, noteSuccess, type Outage } from '@/platform/outage';
 import { processState } from '@/platform/process-state';
 
 /**
@@ -12,10 +14,11 @@ const FLUSH_EVERY_MS = 1_000;
 const BATCH_ROWS = 200;
 // Beyond this the oldest rows are dropped: a database that is gone for long must not eat the memory.
 const MAX_ROWS_PER_STATEMENT = 20_000;
+const WHAT = 'writing of queued rows';
 
 type Row = readonly (string | number | null)[];
 
-interface Queue {
+interface Queue extends Outage {
   /** Rows by statement. */
   appended: Map<string, Row[]>;
   /** The last row by statement and id. */
@@ -30,6 +33,7 @@ function queue(): Queue {
     appended: new Map(),
     latest: new Map(),
     dropped: 0,
+    failing: false,
     timer: null,
     flushing: null,
   }));
@@ -43,12 +47,17 @@ export function writeBehind(statement: string, row: Row): void {
   const { appended } = queue();
   const rows = appended.get(statement);
   if (!rows) appended.set(statement, [row]);
-  else if (rows.length < MAX_ROWS_PER_STATEMENT) rows.push(row);
   else {
-    rows.shift();
     rows.push(row);
-    queue().dropped += 1;
+    dropOldest(queue(), rows);
   }
+}
+
+function dropOldest(state: Queue, rows: Row[]): void {
+  const surplus = rows.length - MAX_ROWS_PER_STATEMENT;
+  if (surplus <= 0) return;
+  rows.splice(0, surplus);
+  state.dropped += surplus;
 }
 
 /** Like `writeBehind`, but only the last row of each `id` between two flushes is written. */
@@ -63,20 +72,32 @@ export function writeLatestBehind(statement: string, id: string, row: Row): void
 export function startWriteBehind(): void {
   const state = queue();
   state.timer ??= setInterval(() => {
-    flushWriteBehind().catch((error) => log().error({ err: error }, 'write-behind flush failed'));
+    // The flush itself notes in the log when it begins to fail.
+    flushWriteBehind().catch(() => {});
   }, FLUSH_EVERY_MS).unref();
 }
 
-/** Ends the timer and writes what is left. */
-export async function stopWriteBehind(): Promise<void> {
+/**
+ * Ends the timer and writes what is left: a flush under way, then one more try.
+ * @returns how many rows are lost: those that could not be written, and the dropped ones of which
+ *   the log does not tell yet
+ */
+export async function stopWriteBehind(): Promise<number> {
   const state = queue();
   if (state.timer) clearInterval(state.timer);
   state.timer = null;
-  await state.flushing;
-  await flushWriteBehind();
+  await state.flushing?.catch(() => {});
+  await flushWriteBehind().catch(() => {});
+  const waiting = [...state.appended.values()].map((rows) => rows.length);
+  const waitingLatest = [...state.latest.values()].map((byId) => byId.size);
+  return [...waiting, ...waitingLatest].reduce((sum, rows) => sum + rows, state.dropped);
 }
 
-/** Writes all queued rows now. What fails stays queued for the next flush. */
+/**
+ * Writes the rows that are queued now; with a flush under way it is that one. A statement that fails
+ * keeps its rows for the next flush and does not stop the others.
+ * @throws AggregateError with the failure of each statement that failed, once all were tried
+ */
 export function flushWriteBehind(): Promise<void> {
   const state = queue();
   state.flushing ??= flushAll(state).finally(() => {
@@ -86,37 +107,60 @@ export function flushWriteBehind(): Promise<void> {
 }
 
 async function flushAll(state: Queue): Promise<void> {
-  if (state.dropped > 0) {
-    log().warn({ rows: state.dropped }, 'write-behind queue was full: oldest rows dropped');
-    state.dropped = 0;
-  }
+  const failures: unknown[] = [];
+  const attempt = (flush: Promise<void>) => flush.catch((error) => failures.push(error));
+  // The health of the accounts is among the latest rows; the log of calls can wait.
+  for (const [statement, byId] of state.latest) await attempt(flushLatest(statement, byId));
   for (const [statement, rows] of state.appended) {
-    while (rows.length > 0) {
-      const batch = rows.slice(0, BATCH_ROWS);
-      await writeBatch(statement, batch);
-      rows.splice(0, batch.length);
-      await breath();
-    }
+    await attempt(flushAppended(state, statement, rows));
   }
-  for (const [statement, byId] of state.latest) {
-    while (byId.size > 0) {
-      const batch = [...byId].slice(0, BATCH_ROWS);
+  if (failures.length > 0) {
+    const error = new AggregateError(failures, 'Some queued rows could not be written.');
+    noteFailure(state, WHAT, error);
+    throw error;
+  }
+  noteSuccess(state, WHAT);
+  if (state.dropped === 0) return;
+  log().warn({ rows: state.dropped }, 'write-behind queue was full: oldest rows dropped');
+  state.dropped = 0;
+}
+
+// Both write what is there at their start: under load there is always a newer row, and a loop until
+// the queue is empty would write all the time and let the other statements wait.
+
+async function flushLatest(statement: string, byId: Map<string, Row>): Promise<void> {
+  for (let left = byId.size; left > 0; left -= BATCH_ROWS) {
+    const batch = [...byId].slice(0, BATCH_ROWS);
+    for (const [id] of batch) byId.delete(id);
+    try {
       await writeBatch(
         statement,
         batch.map(([, row]) => row),
       );
-      for (const [id, row] of batch) if (byId.get(id) === row) byId.delete(id);
-      await breath();
+    } catch (error) {
+      // A row that came meanwhile is the later one.
+      for (const [id, row] of batch) if (!byId.has(id)) byId.set(id, row);
+      throw error;
     }
+    await breath();
+  }
+}
+
+async function flushAppended(state: Queue, statement: string, rows: Row[]): Promise<void> {
+  for (let left = rows.length; left > 0; left -= BATCH_ROWS) {
+    const batch = rows.splice(0, BATCH_ROWS);
+    try {
+      await writeBatch(statement, batch);
+    } catch (error) {
+      rows.unshift(...batch);
+      dropOldest(state, rows);
+      throw error;
+    }
+    await breath();
   }
 }
 
 function writeBatch(statement: string, rows: Row[]): Promise<unknown> {
   const json = JSON.stringify(rows);
   return query((db) => db.$executeRawUnsafe(statement, json));
-}
-
-/** Lets waiting requests run between two batches. */
-function breath(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -7,7 +7,7 @@ import { settings } from '@/features/settings/settings';
 import { parseChatCompletionRequest } from '@/openai/chat';
 import { statusOf } from '@/openai/errors';
 import { completionId } from '@/openai/ids';
-import { sseData } from '@/openai/sse';
+import { SSE_DONE, sseData } from '@/openai/sse';
 
 const CLIENT_LEFT = 499;
 
@@ -34,7 +34,8 @@ async function createChatCompletion(call: Call): Promise<Reply> {
     model: parameters.model,
   };
   if (!parameters.stream) return jsonReply(200, await collect(completion, identity, parameters.n));
-  return stream(call, completion, { ...identity, includeUsage: parameters.includeUsage });
+  const { n, includeUsage } = parameters;
+  return stream(call, completion, n, { ...identity, includeUsage });
 }
 
 interface Identity {
@@ -64,14 +65,15 @@ async function collect(completion: Completion, identity: Identity, n: number) {
 async function stream(
   call: Call,
   completion: Completion,
+  n: number,
   identity: Identity & { includeUsage: boolean },
 ): Promise<Reply> {
   const { earlyHeadersAfterMs, commentEveryMs } = await settings();
   const { record } = call;
-  return streamReply(toEvents(completion, identity), {
+  return streamReply(toEvents(completion, n, identity), {
     earlyHeadersAfterMs,
     commentEveryMs,
-    toShown: (error) => toShown(error, call.requestId),
+    toShown: (error) => toShown(error, record.requestId),
     onFirstByte: () => record.firstByte(),
     onEnd(how) {
       if (how === 'done') record.finish(200, null);
@@ -81,28 +83,35 @@ async function stream(
   });
 }
 
+/** The events of a stream (contract 3.6); those of one batch, and the end, in one piece. */
 async function* toEvents(
   completion: Completion,
+  n: number,
   identity: Identity & { includeUsage: boolean },
 ): AsyncGenerator<string, void, undefined> {
   const writer = chunkWriter(identity);
   const begun = new Set<number>();
+  let finished = 0;
   for await (const batch of completion.pieces) {
     let events = '';
     for (const piece of batch) {
-      if (!begun.has(piece.index)) {
-        begun.add(piece.index);
-        events += sseData(writer.role(piece.index));
+      const { index } = piece;
+      if (!begun.has(index)) events += sseData(writer.role(index));
+      begun.add(index);
+      if (piece.type === 'finish') {
+        finished += 1;
+        events += sseData(writer.finish(index, piece.reason));
+        continue;
       }
-      if (piece.type === 'finish') events += sseData(writer.finish(piece.index, piece.reason));
-      else {
-        const write = piece.type === 'text' ? writer.content : writer.reasoning;
-        for (const text of eventPieces(piece.text)) events += sseData(write(piece.index, text));
-      }
+      const write = piece.type === 'text' ? writer.content : writer.reasoning;
+      for (const text of eventPieces(piece.text)) events += sseData(write(index, text));
+    }
+    if (finished === n) {
+      if (identity.includeUsage) events += sseData(writer.usage(completion.usage()));
+      events += SSE_DONE;
     }
     yield events;
   }
-  if (identity.includeUsage) yield sseData(writer.usage(completion.usage()));
 }
 
 /** The first language of an Accept-Language header, which the upstream is told; `en-US` without one. */

@@ -1,5 +1,5 @@
 import { readJson } from '@/api/openai/read-json';
-import { type RequestRecord, startRecord } from '@/api/openai/request-record';
+import { RequestRecord } from '@/api/openai/request-record';
 import { type Endpoint, jsonReply, pathOf, type Reply, toResponse } from '@/api/reply';
 import { presentedKey } from '@/features/keys/key-format';
 import { type ApiKey, verifyKey } from '@/features/keys/keys';
@@ -15,7 +15,6 @@ type Method = 'GET' | 'POST' | 'DELETE';
 /** An authenticated call of one endpoint. */
 export interface Call {
   request: Request;
-  requestId: string;
   path: string;
   key: ApiKey;
   record: RequestRecord;
@@ -69,27 +68,25 @@ async function answer(
   options: EndpointOptions,
   allowed: string,
 ): Promise<Reply> {
-  const { logged } = options;
-  const startedAtMs = Date.now();
-  let record: RequestRecord | null = null;
+  const path = pathOf(request);
+  const record = new RequestRecord(requestId, path, options.logged);
   try {
     if (isDraining()) {
       throw new AppError('server_shutting_down', 'The server is stopping. Try again in a moment.', {
         retryAfterMs: SHUTDOWN_RETRY_MS,
       });
     }
-    const key = await verifyKey(presentedKey(request.headers), startedAtMs);
-    const path = pathOf(request);
+    const key = await verifyKey(presentedKey(request.headers), record.startedAtMs);
+    record.key = key;
     const handle = handlerOf(request, path, options, allowed);
-    record = startRecord(path, requestId, key, startedAtMs);
     const json = async () => readJson(request, (await settings()).maxBodyBytes);
-    const reply = await handle({ request, requestId, path, key, record, json });
-    if (logged && typeof reply.body === 'string') record.finish(reply.status, null);
+    const reply = await handle({ request, path, key, record, json });
+    if (typeof reply.body === 'string') record.finish(reply.status, null);
     return reply;
   } catch (error) {
     const shown = toShown(error, requestId);
     const reply = errorReply(shown, allowed);
-    if (logged) record?.finish(reply.status, shown.code);
+    record.finish(reply.status, shown.code);
     return reply;
   }
 }
@@ -112,10 +109,8 @@ function handlerOf(
 
 /** The failure as the caller may see it; what is behind it goes to the log. */
 export function toShown(error: unknown, requestId: string): AppError {
-  if (isAppError(error)) {
-    if (error.code === 'internal') log().error({ requestId, err: error.cause }, 'request failed');
-    return error;
-  }
+  // What speaks to the operator (`conflict`: the encryption key does not fit) is not for callers.
+  if (isAppError(error) && error.code !== 'internal' && error.code !== 'conflict') return error;
   log().error({ requestId, err: error }, 'request failed');
   return new AppError('internal', 'The server failed. The request id is in its log.');
 }

@@ -1,7 +1,7 @@
 import { type Call, openAiEndpoint } from '@/api/openai/endpoint';
 import { jsonReply, type Reply } from '@/api/reply';
-import { listModels } from '@/features/models/models';
-import { toModel } from '@/openai/models';
+import { findModelById, listModels } from '@/features/models/models';
+import { toModel, toModelList } from '@/openai/models';
 import { AppError, excerpt } from '@/platform/errors';
 
 const LIST_PATH = '/v1/models';
@@ -10,8 +10,7 @@ const LIST_PATH = '/v1/models';
 export const models = openAiEndpoint({
   methods: {
     async GET({ key }) {
-      const listed = await listModels(key.models);
-      return jsonReply(200, { object: 'list', data: listed.map(toModel) });
+      return jsonReply(200, toModelList(await listModels(key.models)));
     },
   },
   logged: false,
@@ -22,7 +21,7 @@ export const model = openAiEndpoint({ methods: { GET: retrieve }, logged: false 
 
 async function retrieve({ key, path }: Call): Promise<Reply> {
   const id = decoded(path.slice(LIST_PATH.length + 1).replace(/\/$/, ''));
-  const found = (await listModels(key.models)).find((listed) => listed.id === id);
+  const found = await findModelById(key.models, id);
   if (!found) {
     throw new AppError('model_not_found', `The model "${excerpt(id)}" does not exist.`, {
       param: 'model',

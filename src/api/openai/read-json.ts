@@ -11,11 +11,11 @@ const DRAIN_FOR_MS = 10_000;
  *   if the body broke off
  */
 export async function readJson(request: Request, maxBytes: number): Promise<object> {
-  const encoding = request.headers.get('content-encoding') ?? 'identity';
+  const encoding = (request.headers.get('content-encoding') ?? '').trim().toLowerCase();
   const length = Number(request.headers.get('content-length') ?? Number.NaN);
   if (length > maxBytes) throw tooLarge(maxBytes);
   let text: string;
-  if (encoding === 'identity') {
+  if (encoding === '' || encoding === 'identity') {
     // Node itself holds a body to its Content-Length.
     text =
       length >= 0

@@ -4,78 +4,60 @@ import type { ApiKey } from '@/features/keys/keys';
 import { logRequest } from '@/features/usage/usage';
 import { log } from '@/platform/log';
 
-/** What is gathered of a call while it runs, for its row and its line in the log. */
-export interface RequestRecord {
-  trace: Trace;
-  model: string | null;
-  stream: boolean;
-  /** Asked when the call ends. */
-  usage: (() => TokenUsage) | null;
-  /** Notes that the first content is on its way to the caller. */
-  firstByte(): void;
-  /** Writes row and line, once. */
-  finish(status: number, code: string | null): void;
-}
-
 const noUsage: TokenUsage = { promptTokens: 0, completionTokens: 0, reasoningTokens: 0 };
 
-/** Begins the record of a call. */
-export function startRecord(
-  endpoint: string,
-  requestId: string,
-  key: ApiKey,
-  startedAtMs: number,
-): RequestRecord {
-  let firstByteMs: number | null = null;
-  let finished = false;
-  const record: RequestRecord = {
-    trace: { tries: 0, accountId: null, fault: null },
-    model: null,
-    stream: false,
-    usage: null,
-    firstByte() {
-      firstByteMs ??= Date.now() - startedAtMs;
-    },
-    finish(status, code) {
-      if (finished) return;
-      finished = true;
-      const { tries, accountId, fault } = record.trace;
-      const { promptTokens, completionTokens, reasoningTokens } = record.usage?.() ?? noUsage;
-      const durationMs = Date.now() - startedAtMs;
-      const { model, stream } = record;
-      logRequest({
-        startedAtMs,
-        requestId,
-        apiKeyId: key.id,
-        endpoint,
-        model,
-        stream,
-        status,
-        code,
-        fault,
-        accountId,
-        tries,
-        firstByteMs,
-        durationMs,
-        promptTokens,
-        completionTokens,
-        reasoningTokens,
-      });
-      log().info(
-        {
-          requestId,
-          key: key.name,
-          model,
-          stream,
-          status,
-          code,
-          tries,
-          durationMs,
-          completionTokens,
-        },
-        'request',
-      );
-    },
-  };
-  return record;
+/** What is gathered of a call while it runs, for its line in the log and, if it has one, its row. */
+export class RequestRecord {
+  readonly requestId: string;
+  readonly startedAtMs: number;
+  readonly trace: Trace;
+  key: ApiKey | null = null;
+  model: string | null = null;
+  stream = false;
+  /** Asked when the call ends. */
+  usage: (() => TokenUsage) | null = null;
+
+  readonly #endpoint: string;
+  readonly #hasRow: boolean;
+  #firstByteMs: number | null = null;
+  #isFinished = false;
+
+  constructor(requestId: string, endpoint: string, hasRow: boolean) {
+    this.requestId = requestId;
+    this.startedAtMs = Date.now();
+    this.trace = { requestId, tries: 0, account: null, fault: null };
+    this.#endpoint = endpoint;
+    this.#hasRow = hasRow;
+  }
+
+  /** Notes that the first content is on its way to the caller. */
+  firstByte(): void {
+    this.#firstByteMs ??= Date.now() - this.startedAtMs;
+  }
+
+  /** Writes line and row, once. */
+  finish(status: number, code: string | null): void {
+    if (this.#isFinished) return;
+    this.#isFinished = true;
+    const { requestId, key, model, stream, startedAtMs } = this;
+    const { tries, account, fault } = this.trace;
+    const usage = this.usage?.() ?? noUsage;
+    const durationMs = Date.now() - startedAtMs;
+    const firstByteMs = this.#firstByteMs;
+    const call = { requestId, model, stream, status, code, fault, tries, firstByteMs, durationMs };
+    if (key && this.#hasRow) {
+      const who = { apiKeyId: key.id, accountId: account?.id ?? null };
+      logRequest({ ...call, ...usage, ...who, startedAtMs, endpoint: this.#endpoint });
+    }
+    log().info(
+      {
+        path: this.#endpoint.slice(0, 200),
+        key: key?.name,
+        account: account?.label,
+        ...call,
+        ...usage,
+      },
+      'request',
+    );
+  }
 }

@@ -1,6 +1,6 @@
 import type { Reply } from '@/api/reply';
 import { toErrorBody } from '@/openai/errors';
-import { SSE_DONE, SSE_HEADERS, sseComment, sseData } from '@/openai/sse';
+import { SSE_HEADERS, sseComment, sseData } from '@/openai/sse';
 import type { AppError } from '@/platform/errors';
 
 export interface StreamOptions {
@@ -12,14 +12,14 @@ export interface StreamOptions {
   toShown(error: unknown): AppError;
   /** The first content is on its way. */
   onFirstByte(): void;
-  /** The stream is over: well, failed, or left by the caller. Called once. */
+  /** The stream is over: well, failed, or left by the caller. */
   onEnd(how: 'done' | 'left' | AppError): void;
 }
 
 /**
  * Server-sent events as they come: `events` are whole events as text. The reply is made when the
  * first of them is there, so that a failure before it is an ordinary HTTP error (it is thrown); one
- * after it becomes an event with `error`, without `[DONE]`. When the caller leaves, `events` is ended.
+ * after it becomes an event with `error`. When the caller leaves, `events` is ended.
  */
 export async function streamReply(
   events: AsyncIterable<string>,
@@ -28,7 +28,9 @@ export async function streamReply(
   const iterator = events[Symbol.asyncIterator]();
   const first = iterator.next();
   await settledWithin(first, options.earlyHeadersAfterMs);
-  return { status: 200, headers: SSE_HEADERS, body: toBody(iterator, first, options) };
+  // Nothing is taken from the upstream before the caller's connection takes it.
+  const body = new ReadableStream(new EventSource(iterator, first, options), { highWaterMark: 0 });
+  return { status: 200, headers: SSE_HEADERS, body };
 }
 
 /** Waits for `promise`, but no longer than `ms`. */
@@ -44,59 +46,58 @@ async function settledWithin(promise: Promise<unknown>, ms: number): Promise<voi
   }
 }
 
-function toBody(
-  iterator: AsyncIterator<string>,
-  first: Promise<IteratorResult<string>>,
-  { commentEveryMs, toShown, onFirstByte, onEnd }: StreamOptions,
-): ReadableStream<Uint8Array> {
-  let next: Promise<IteratorResult<string>> | null = first;
-  let comments: NodeJS.Timeout | undefined;
-  let started = false;
+type Controller = ReadableStreamDefaultController<Uint8Array>;
 
-  const write = (controller: ReadableStreamDefaultController<Uint8Array>, text: string) => {
+class EventSource implements UnderlyingDefaultSource<Uint8Array> {
+  readonly #iterator: AsyncIterator<string>;
+  readonly #options: StreamOptions;
+  #first: Promise<IteratorResult<string>> | null;
+  #comments: NodeJS.Timeout | undefined;
+
+  constructor(
+    iterator: AsyncIterator<string>,
+    first: Promise<IteratorResult<string>>,
+    options: StreamOptions,
+  ) {
+    this.#iterator = iterator;
+    this.#first = first;
+    this.#options = options;
+  }
+
+  start(controller: Controller): void {
+    const comment = () => this.#write(controller, sseComment('keep-alive'));
+    this.#comments = setInterval(comment, this.#options.commentEveryMs);
+  }
+
+  async pull(controller: Controller): Promise<void> {
+    try {
+      const result = await (this.#first ?? this.#iterator.next());
+      if (this.#first) this.#options.onFirstByte();
+      this.#first = null;
+      if (result.done) this.#close(controller, 'done');
+      else this.#write(controller, result.value);
+    } catch (error) {
+      const shown = this.#options.toShown(error);
+      const isLeft = shown.code === 'client_left';
+      if (!isLeft) this.#write(controller, sseData(JSON.stringify(toErrorBody(shown))));
+      this.#close(controller, isLeft ? 'left' : shown);
+    }
+  }
+
+  async cancel(): Promise<void> {
+    clearInterval(this.#comments);
+    this.#options.onEnd('left');
+    await this.#iterator.return?.();
+  }
+
+  #write(controller: Controller, text: string): void {
     controller.enqueue(Buffer.from(text));
-    comments?.refresh();
-  };
-  const close = (controller: ReadableStreamDefaultController<Uint8Array>) => {
-    clearInterval(comments);
-    controller.close();
-  };
+    this.#comments?.refresh();
+  }
 
-  return new ReadableStream<Uint8Array>(
-    {
-      start(controller) {
-        comments = setInterval(() => write(controller, sseComment('keep-alive')), commentEveryMs);
-      },
-      async pull(controller) {
-        try {
-          const result = await (next ?? iterator.next());
-          next = null;
-          if (result.done) {
-            write(controller, SSE_DONE);
-            close(controller);
-            onEnd('done');
-            return;
-          }
-          if (!started) {
-            started = true;
-            onFirstByte();
-          }
-          write(controller, result.value);
-        } catch (error) {
-          const shown = toShown(error);
-          if (shown.code !== 'client_left')
-            write(controller, sseData(JSON.stringify(toErrorBody(shown))));
-          close(controller);
-          onEnd(shown.code === 'client_left' ? 'left' : shown);
-        }
-      },
-      async cancel() {
-        clearInterval(comments);
-        onEnd('left');
-        await iterator.return?.();
-      },
-    },
-    // Nothing is taken from the upstream before the caller's connection takes it.
-    { highWaterMark: 0 },
-  );
+  #close(controller: Controller, how: 'done' | 'left' | AppError): void {
+    clearInterval(this.#comments);
+    controller.close();
+    this.#options.onEnd(how);
+  }
 }

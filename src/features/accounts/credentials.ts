@@ -1,4 +1,9 @@
-import { type Account, saveCookies, unsealCookies } from '@/features/accounts/accounts';
+import {
+  type Account,
+  reloadAccounts,
+  saveRotatedCookies,
+  unsealCookies,
+} from '@/features/accounts/account-table';
 import { type AccessToken, type Cookies, mintAccessToken } from '@/gemini/access-token';
 import type { GeminiConnection } from '@/gemini/client';
 import { GeminiError } from '@/gemini/errors';
@@ -8,15 +13,21 @@ import { processState } from '@/platform/process-state';
 // A token lives 300 s. From 240 s on it is renewed in the background, and never used in its last 15 s.
 const RENEW_BEFORE_MS = 60_000;
 const UNUSABLE_BEFORE_MS = 15_000;
+// After a background renewal that failed: the key host is not asked again at once.
+const RENEWAL_PAUSE_MS = 15_000;
+const SAVE_RETRY_MS = 1_000;
 
 interface Credential {
-  /** Of the row that the cookies came from; a higher one there replaces them. */
+  /** Of the row that the cookies came from, or were saved to. Another one there replaces them. */
   version: number;
   cookies: Cookies;
   token: AccessToken | null;
   minting: Promise<AccessToken> | null;
-  /** The last save of rotated cookies: each waits for the one before, so that the newest stays. */
-  saving: Promise<void>;
+  /** No renewal in the background before this time. */
+  renewAfterMs: number;
+  /** Rotated cookies that are in no row yet. */
+  unsaved: { cookies: Cookies; expiresAtMs: number | null } | null;
+  saving: Promise<void> | null;
 }
 
 function credentials(): Map<string, Credential> {
@@ -25,16 +36,30 @@ function credentials(): Map<string, Credential> {
 
 function credentialOf(account: Account): Credential {
   const known = credentials().get(account.id);
-  if (known && known.version >= account.credentialVersion) return known;
+  // An older version is a row that was read before our own save; a newer one is an import.
+  if (known && account.credentialVersion <= known.version) return known;
   const credential = {
     version: account.credentialVersion,
-    cookies: unsealCookies(account),
+    cookies: readCookies(account),
     token: null,
     minting: null,
-    saving: Promise.resolve(),
+    renewAfterMs: 0,
+    unsaved: null,
+    saving: null,
   };
   credentials().set(account.id, credential);
   return credential;
+}
+
+function readCookies(account: Account): Cookies {
+  try {
+    return unsealCookies(account);
+  } catch (error) {
+    throw new GeminiError('credential', 'The stored cookies cannot be read.', {
+      reason: 'UNREADABLE',
+      cause: error,
+    });
+  }
 }
 
 /**
@@ -49,16 +74,28 @@ export async function accessTokenOf(
   signal: AbortSignal,
 ): Promise<{ token: string; fresh: boolean }> {
   const credential = credentialOf(account);
-  const leftMs = (credential.token?.expiresAtMs ?? 0) - Date.now();
+  const nowMs = Date.now();
+  const leftMs = (credential.token?.expiresAtMs ?? 0) - nowMs;
   if (credential.token && leftMs > UNUSABLE_BEFORE_MS) {
-    if (leftMs < RENEW_BEFORE_MS && !credential.minting) {
-      // A failure shows when the token is needed: the next caller then waits and meets it.
-      mintOnce(account, credential, connection).catch(() => {});
+    if (leftMs < RENEW_BEFORE_MS && nowMs >= credential.renewAfterMs) {
+      renewInBackground(account, credential, connection);
     }
     return { token: credential.token.token, fresh: false };
   }
   const minted = await orAborted(mintOnce(account, credential, connection), signal);
   return { token: minted.token, fresh: true };
+}
+
+/** A failure here shows again when the token is needed: the next caller then waits and meets it. */
+function renewInBackground(
+  account: Account,
+  credential: Credential,
+  connection: GeminiConnection,
+): void {
+  credential.renewAfterMs = Date.now() + RENEWAL_PAUSE_MS;
+  mintOnce(account, credential, connection).catch((error) =>
+    log().warn({ account: account.label, err: error }, 'access token could not be renewed yet'),
+  );
 }
 
 /** Forgets the account's access token, if it is still `token`, so that the next caller gets a new one. */
@@ -90,19 +127,46 @@ async function mint(
     userAgent: account.userAgent,
     nowMs: Date.now(),
     signal: new AbortController().signal,
-    onCookies: (cookies, expiresAtMs) => {
+    onCookies(cookies, expiresAtMs) {
       credential.cookies = cookies;
-      credential.version += 1;
-      credential.saving = credential.saving
-        .then(() => saveCookies(account.id, cookies, expiresAtMs))
-        .catch((error) =>
-          log().error({ err: error, account: account.label }, 'rotated cookies could not be saved'),
-        );
+      credential.unsaved = { cookies, expiresAtMs };
+      credential.saving ??= saveUnsaved(account, credential).finally(() => {
+        credential.saving = null;
+      });
     },
   });
   credential.token = minted.accessToken;
   log().debug({ account: account.label, clockSkewMs: minted.clockSkewMs }, 'access token made');
   return minted.accessToken;
+}
+
+/** Saves rotated cookies until they are in the row: without them the account is lost at a restart. */
+async function saveUnsaved(account: Account, credential: Credential): Promise<void> {
+  while (credential.unsaved) {
+    const { unsaved } = credential;
+    try {
+      const { version } = credential;
+      if (!(await saveRotatedCookies(account.id, version, unsaved.cookies, unsaved.expiresAtMs))) {
+        log().warn(
+          { account: account.label },
+          'rotated cookies given up: others came in meanwhile',
+        );
+        credentials().delete(account.id);
+        return;
+      }
+      credential.version = version + 1;
+      if (credential.unsaved === unsaved) credential.unsaved = null;
+      await reloadAccounts();
+    } catch (error) {
+      log().error({ err: error, account: account.label }, 'rotated cookies could not be saved yet');
+      await new Promise((resolve) => setTimeout(resolve, SAVE_RETRY_MS).unref());
+    }
+  }
+}
+
+/** Waits until all rotated cookies are saved. */
+export async function saveCredentials(): Promise<void> {
+  await Promise.all([...credentials().values()].map(({ saving }) => saving));
 }
 
 function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {

@@ -1,3 +1,4 @@
+import { SHUTTING_DOWN } from '@/features/accounts/deadline';
 import type { GeminiError } from '@/gemini/errors';
 import { AppError } from '@/platform/errors';
 
@@ -31,7 +32,11 @@ export function toAppError(error: GeminiError): AppError {
         { cause },
       );
     case 'ours':
-      return new AppError('internal', 'The server failed.', { cause });
+      return error.reason === SHUTTING_DOWN
+        ? new AppError('server_shutting_down', 'The server stops. Try again in a moment.', {
+            cause,
+          })
+        : new AppError('internal', 'The server failed.', { cause });
     default:
       return error.reason === 'timeout'
         ? new AppError('upstream_timeout', 'The upstream did not answer in time.', { cause })
@@ -52,6 +57,16 @@ function toRequestError(error: GeminiError): AppError {
       'content_policy_violation',
       "The request was blocked by the workspace's content policy.",
       { cause: error },
+    );
+  }
+  if (error.reason === 'UNKNOWN_MODEL') {
+    return new AppError(
+      'invalid_request',
+      'The workspaces of the accounts do not offer this model.',
+      {
+        param: 'model',
+        cause: error,
+      },
     );
   }
   return new AppError('invalid_request', 'The upstream did not accept the request.', {

@@ -1,19 +1,21 @@
-import type { Account } from '@/features/accounts/accounts';
+import type { Account } from '@/features/accounts/account-table';
+import { replaceHealth } from '@/features/accounts/accounts';
 import { accessTokenOf, dropAccessToken } from '@/features/accounts/credentials';
+import { afterFailure, healthy } from '@/features/accounts/state';
 import type { Settings } from '@/features/settings/schema';
 import { settings } from '@/features/settings/settings';
 import { createSession, type GeminiConnection, type GeminiIdentity } from '@/gemini/client';
 import { GeminiError, isGeminiError } from '@/gemini/errors';
 import { env } from '@/platform/env';
-import { AppError } from '@/platform/errors';
 import { dispatcherFor } from '@/platform/http';
 
 /** An account in use by one request. */
 export interface Lease {
-  account: { id: string; label: string };
   connection: GeminiConnection;
-  /** Fires when the caller leaves or the time for all tries is over. */
+  /** Fires when the caller leaves, the time for all tries is over, or the server must stop. */
   signal: AbortSignal;
+  /** Says that content comes: from now on only its own waits limit the answer. */
+  contentBegan(): void;
   /**
    * Makes a call with the account's access token; if it is refused, once more with a new one.
    * A 401 in spite of a new token is the account's fault: `configFault` where the call shows that
@@ -26,7 +28,12 @@ export interface Lease {
 }
 
 /** Takes `account` in use, for as long as `signal` does not fire. */
-export function leaseOf(account: Account, limits: Settings, signal: AbortSignal): Lease {
+export function leaseOf(
+  account: Account,
+  limits: Settings,
+  signal: AbortSignal,
+  contentBegan: () => void,
+): Lease {
   const connection = connectionOf(limits);
   const identityOf = (accessToken: string): GeminiIdentity => ({
     configId: account.configId,
@@ -34,9 +41,9 @@ export function leaseOf(account: Account, limits: Settings, signal: AbortSignal)
     accessToken,
   });
   return {
-    account: { id: account.id, label: account.label },
     connection,
     signal,
+    contentBegan,
     async call(run, options) {
       for (;;) {
         const { token, fresh } = await accessTokenOf(account, connection, signal);
@@ -59,26 +66,31 @@ export function leaseOf(account: Account, limits: Settings, signal: AbortSignal)
 }
 
 /**
- * Asks the upstream for a signing key and a session with the account's cookies.
- * @returns how long it took
- * @throws AppError `upstream_error` with the reason, for the operator
+ * Asks the upstream for a signing key and a session with the account's cookies, and replaces what
+ * was known of its health by what came of it.
+ * @returns how long it took, and the failure if there was one
  */
-export async function testAccount(account: Account): Promise<{ durationMs: number }> {
+export async function testAccount(
+  account: Account,
+): Promise<{ durationMs: number; failure: GeminiError | null }> {
   const startedAtMs = Date.now();
-  const lease = leaseOf(account, await settings(), new AbortController().signal);
+  const limits = await settings();
+  const lease = leaseOf(account, limits, new AbortController().signal, () => {});
+  let failure: GeminiError | null = null;
   try {
     await lease.call((identity) => createSession(lease.connection, identity, lease.signal), {
       configFault: true,
     });
   } catch (error) {
     if (!isGeminiError(error)) throw error;
-    throw new AppError(
-      'upstream_error',
-      `The account ${account.label} does not work: ${error.fault}: ${error.message}`,
-      { cause: error },
-    );
+    failure = error;
   }
-  return { durationMs: Date.now() - startedAtMs };
+  const nowMs = Date.now();
+  const health = failure
+    ? afterFailure(healthy, failure, { turn: 1, endTurn: 1 }, limits, nowMs)
+    : healthy;
+  await replaceHealth(account.id, health);
+  return { durationMs: nowMs - startedAtMs, failure };
 }
 
 function connectionOf(limits: Settings): GeminiConnection {

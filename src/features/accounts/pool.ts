@@ -1,21 +1,10 @@
-import {
-  type Account,
-  allAccounts,
-  healthTable,
-  markUsed,
-  setHealth,
-} from '@/features/accounts/accounts';
+import { type Account, allAccounts, markUsed } from '@/features/accounts/account-table';
 import { startDeadline } from '@/features/accounts/deadline';
 import { toAppError } from '@/features/accounts/faults';
+import { healthEpochOf, healthOf, setHealth } from '@/features/accounts/health';
 import { type Lease, leaseOf } from '@/features/accounts/lease';
 import { nextInTurn } from '@/features/accounts/selection';
-import {
-  afterFailure,
-  afterSuccess,
-  EMPTY_ANSWER,
-  healthy,
-  mayServe,
-} from '@/features/accounts/state';
+import { afterFailure, afterSuccess, mayServe } from '@/features/accounts/state';
 import type { Settings } from '@/features/settings/schema';
 import { settings } from '@/features/settings/settings';
 import type { Fault, GeminiError } from '@/gemini/errors';
@@ -35,8 +24,10 @@ export interface Need {
 
 /** Which accounts a request went to, and what came of it. */
 export interface Trace {
+  requestId: string;
   tries: number;
-  accountId: string | null;
+  account: { id: string; label: string } | null;
+  /** The last failure, also of a request that another account then served. */
   fault: Fault | null;
 }
 
@@ -47,6 +38,13 @@ interface PoolState {
 
 function pool(): PoolState {
   return processState<PoolState>('pool', () => ({ lastTurn: new Map(), turns: 0 }));
+}
+
+/** An account taken for one try. */
+interface Turn {
+  account: Account;
+  turn: number;
+  healthEpoch: number;
 }
 
 /**
@@ -63,19 +61,20 @@ export async function* withAccount<T>(
   const limits = await settings();
   const deadline = startDeadline(need.signal, limits.commitTimeoutMs);
   const tried = new Set<string>();
+  let lastError: GeminiError | null = null;
   try {
-    for (let lastError: GeminiError | null = null; ; ) {
-      const account = await acquire(need, tried, limits, lastError);
-      tried.add(account.id);
-      need.trace.tries += 1;
-      need.trace.accountId = account.id;
+    for (;;) {
+      const taken = await acquire(need, tried, limits, lastError);
       let committed = false;
+      deadline.resume();
       try {
-        for await (const value of run(leaseOf(account, limits, deadline.signal))) {
+        for await (const value of run(
+          leaseOf(taken.account, limits, deadline.signal, deadline.pause),
+        )) {
           if (!committed) {
             committed = true;
-            deadline.clear();
-            reportSuccess(account);
+            deadline.pause();
+            reportSuccess(taken);
           }
           yield value;
         }
@@ -83,18 +82,20 @@ export async function* withAccount<T>(
       } catch (error) {
         lastError = deadline.explain(error);
         need.trace.fault = lastError.fault;
-        reportFailure(account, lastError, limits);
+        reportFailure(taken, lastError, limits, need.trace.requestId);
         if (committed || isFinal(lastError) || deadline.signal.aborted) throw toAppError(lastError);
       }
     }
   } finally {
-    deadline.clear();
+    deadline.end();
   }
 }
 
 /** A failure that no other account would mend. */
-function isFinal(error: GeminiError): boolean {
-  return error.fault === 'request' || error.fault === 'client_left' || error.fault === 'ours';
+function isFinal({ fault, reason }: GeminiError): boolean {
+  // A workspace may lack a model that another one has.
+  if (fault === 'request') return reason !== 'UNKNOWN_MODEL';
+  return fault === 'client_left' || fault === 'ours';
 }
 
 async function acquire(
@@ -102,50 +103,40 @@ async function acquire(
   tried: Set<string>,
   limits: Settings,
   lastError: GeminiError | null,
-): Promise<Account> {
+): Promise<Turn> {
   const accounts = await allAccounts();
-  const health = healthTable();
   const nowMs = Date.now();
   const mine = [...accounts.values()].filter(
-    (account) => need.accountIds.length === 0 || need.accountIds.includes(account.id),
+    ({ id }) => need.accountIds.length === 0 || need.accountIds.includes(id),
   );
-  const account =
-    tried.size >= limits.maxTries
-      ? undefined
-      : nextInTurn(
-          mine.filter(
-            ({ id, enabled }) =>
-              !tried.has(id) && mayServe(enabled, health.get(id) ?? healthy, nowMs),
-          ),
-          pool().lastTurn,
-        );
+  const eligible = mine.filter(
+    ({ id, enabled }) => !tried.has(id) && mayServe(enabled, healthOf(id), nowMs),
+  );
+  const account = tried.size < limits.maxTries ? nextInTurn(eligible, pool().lastTurn) : undefined;
   if (!account) throw lastError ? withWait(lastError, mine, nowMs) : nobodyServes(mine, nowMs);
-  claim(account, limits, nowMs);
-  return account;
+  tried.add(account.id);
+  need.trace.tries += 1;
+  need.trace.account = { id: account.id, label: account.label };
+  return claim(account, limits, nowMs);
 }
 
-function claim(account: Account, limits: Settings, nowMs: number): void {
+function claim(account: Account, limits: Settings, nowMs: number): Turn {
   const state = pool();
   state.turns += 1;
   state.lastTurn.set(account.id, state.turns);
-  const health = healthTable().get(account.id);
+  const health = healthOf(account.id);
   // One request alone probes an account that needs a human; the others leave it in peace.
-  if (health?.condition === 'needs_human') {
-    setHealth(account.id, {
-      ...health,
-      restUntilMs: nowMs + limits.probeEveryMs,
-      stateChangedAtMs: nowMs,
-    });
+  if (health.condition === 'needs_human') {
+    setHealth(account.id, { ...health, restUntilMs: nowMs + limits.probeEveryMs });
   }
+  return { account, turn: state.turns, healthEpoch: healthEpochOf(account.id) };
 }
 
 /** Milliseconds until the first of the accounts that come back by themselves; null if none does. */
 function soonestMs(accounts: Account[], nowMs: number): number | null {
   const waits = accounts.flatMap(({ id, enabled }) => {
-    const health = healthTable().get(id) ?? healthy;
-    return enabled && health.condition === 'ok'
-      ? [Math.max(0, (health.restUntilMs ?? 0) - nowMs)]
-      : [];
+    const { condition, restUntilMs } = healthOf(id);
+    return enabled && condition === 'ok' ? [Math.max(0, (restUntilMs ?? 0) - nowMs)] : [];
   });
   return waits.length > 0 ? Math.min(...waits) : null;
 }
@@ -170,33 +161,42 @@ function withWait(error: GeminiError, accounts: Account[], nowMs: number): AppEr
   });
 }
 
-function reportSuccess(account: Account): void {
-  const nowMs = Date.now();
-  const health = healthTable().get(account.id) ?? healthy;
-  const next = afterSuccess(health, nowMs);
-  if (next !== health) {
-    setHealth(account.id, next);
-    log().info({ account: account.label }, 'account serves again');
-  }
-  markUsed(account.id, nowMs);
+function reportSuccess({ account, turn, healthEpoch }: Turn): void {
+  markUsed(account.id, Date.now());
+  if (healthEpoch !== healthEpochOf(account.id)) return;
+  const health = healthOf(account.id);
+  const next = afterSuccess(health, { turn, endTurn: pool().turns });
+  if (next === health) return;
+  setHealth(account.id, next);
+  log().info({ account: account.label }, 'account serves again');
 }
 
-function reportFailure(account: Account, error: GeminiError, limits: Settings): void {
+function reportFailure(
+  { account, turn, healthEpoch }: Turn,
+  error: GeminiError,
+  limits: Settings,
+  requestId: string,
+): void {
   const nowMs = Date.now();
-  const health = healthTable().get(account.id) ?? healthy;
-  const next = afterFailure(health, error, limits, nowMs);
+  const health = healthOf(account.id);
+  const isCurrent = healthEpoch === healthEpochOf(account.id);
+  const use = { turn, endTurn: pool().turns };
+  const next = isCurrent ? afterFailure(health, error, use, limits, nowMs) : health;
   if (next !== health) setHealth(account.id, next);
   if (error.fault === 'client_left') return;
+  const { fault, status, reason, message } = error;
+  const restMs = Math.max(0, (next.restUntilMs ?? nowMs) - nowMs);
   log().warn(
     {
+      requestId,
       account: account.label,
-      fault: error.fault,
-      status: error.status,
-      reason: error.reason,
-      message: error.message,
+      fault,
+      status,
+      reason,
+      message,
       condition: next.condition,
-      restMs: next.restUntilMs === null ? 0 : Math.max(0, next.restUntilMs - nowMs),
+      restMs,
     },
-    error.reason === EMPTY_ANSWER ? 'answer without text' : 'account failed',
+    'try failed',
   );
 }

@@ -9,6 +9,7 @@ import {
   healthy,
   mayServe,
   nextPacificMidnight,
+  type Use,
 } from '@/features/accounts/state';
 import { Settings } from '@/features/settings/schema';
 import type { Fault } from '@/gemini/errors';
@@ -18,7 +19,19 @@ const NOW = Date.parse('2026-11-25T12:00:00Z');
 const MINUTE = 60_000;
 
 function failure(fault: Fault, more: Partial<Failure> = {}): Failure {
-  return { fault, status: null, reason: null, message: 'it failed', retryAfterMs: null, ...more };
+  return { fault, reason: null, message: 'it failed', retryAfterMs: null, ...more };
+}
+
+let turns = 0;
+
+/** A use that began after everything so far. */
+function nextUse(): Use {
+  turns += 1;
+  return { turn: turns, endTurn: turns };
+}
+
+function failed(health: Health, what: Failure, use = nextUse(), nowMs = NOW): Health {
+  return afterFailure(health, what, use, settings, nowMs);
 }
 
 function restMs(health: Health): number | null {
@@ -27,17 +40,17 @@ function restMs(health: Health): number | null {
 
 describe('afterFailure', () => {
   it.each(['request', 'state', 'client_left', 'ours'] as const)('rests nobody for %s', (fault) => {
-    expect(afterFailure(healthy, failure(fault), settings, NOW)).toBe(healthy);
+    expect(failed(healthy, failure(fault))).toBe(healthy);
   });
 
   it('does not rest an account whose answer was empty', () => {
     const empty = failure('upstream', { reason: EMPTY_ANSWER });
-    expect(afterFailure(healthy, empty, settings, NOW)).toBe(healthy);
+    expect(failed(healthy, empty)).toBe(healthy);
   });
 
   it('rests 5 s after a broken upstream, connection or answer', () => {
     for (const fault of ['upstream', 'egress', 'truncated'] as const) {
-      expect(restMs(afterFailure(healthy, failure(fault), settings, NOW))).toBe(5_000);
+      expect(restMs(failed(healthy, failure(fault)))).toBe(5_000);
     }
   });
 
@@ -45,7 +58,7 @@ describe('afterFailure', () => {
     let health = healthy;
     const rests: (number | null)[] = [];
     for (let count = 0; count < 7; count++) {
-      health = afterFailure(health, failure('overload'), settings, NOW);
+      health = failed(health, failure('overload'));
       rests.push(restMs(health));
     }
     expect(rests).toEqual([10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000]);
@@ -55,7 +68,7 @@ describe('afterFailure', () => {
     let health = healthy;
     const rests: (number | null)[] = [];
     for (let count = 0; count < 4; count++) {
-      health = afterFailure(health, failure('quota'), settings, NOW);
+      health = failed(health, failure('quota'));
       rests.push(restMs(health));
     }
     expect(rests).toEqual([MINUTE, 2 * MINUTE, 4 * MINUTE, nextPacificMidnight(NOW) - NOW]);
@@ -63,19 +76,19 @@ describe('afterFailure', () => {
 
   it('rests to Pacific midnight when the daily quota is spent', () => {
     const spent = failure('quota', { reason: 'QUOTA_EXCEEDED' });
-    expect(afterFailure(healthy, spent, settings, NOW).restUntilMs).toBe(nextPacificMidnight(NOW));
+    expect(failed(healthy, spent).restUntilMs).toBe(nextPacificMidnight(NOW));
   });
 
   it('honours Retry-After', () => {
     for (const fault of ['quota', 'overload', 'upstream'] as const) {
       const limited = failure(fault, { retryAfterMs: 7_000 });
-      expect(restMs(afterFailure(healthy, limited, settings, NOW))).toBe(7_000);
+      expect(restMs(failed(healthy, limited))).toBe(7_000);
     }
   });
 
   it('hands a refused credential or workspace id to a human, probed every 15 minutes', () => {
     for (const fault of ['credential', 'config'] as const) {
-      const health = afterFailure(healthy, failure(fault), settings, NOW);
+      const health = failed(healthy, failure(fault));
       expect(health.condition).toBe('needs_human');
       expect(mayServe(true, health, NOW + 15 * MINUTE - 1)).toBe(false);
       expect(mayServe(true, health, NOW + 15 * MINUTE)).toBe(true);
@@ -83,31 +96,67 @@ describe('afterFailure', () => {
   });
 
   it('gives a blocked account up', () => {
-    const health = afterFailure(healthy, failure('blocked'), settings, NOW);
+    const health = failed(healthy, failure('blocked'));
     expect(health.condition).toBe('dead');
     expect(mayServe(true, health, NOW + 365 * 24 * 60 * MINUTE)).toBe(false);
   });
 
   it('notes what happened, and begins the count anew with another fault', () => {
-    const twice = afterFailure(
-      afterFailure(healthy, failure('overload'), settings, NOW),
-      failure('overload', { reason: 'LLM_OVERLOADED' }),
-      settings,
-      NOW + 1,
-    );
+    const once = failed(healthy, failure('overload'));
+    const twice = failed(once, failure('overload', { reason: 'LLM_OVERLOADED' }));
     expect(twice).toMatchObject({ fault: 'overload', reason: 'LLM_OVERLOADED', failures: 2 });
-    expect(afterFailure(twice, failure('upstream'), settings, NOW + 2).failures).toBe(1);
+    const other = failed(twice, failure('upstream'), nextUse(), NOW + MINUTE);
+    expect(other).toMatchObject({ fault: 'upstream', failures: 1 });
+  });
+
+  it('counts failures of uses that ran side by side once', () => {
+    const uses = [1, 2, 3, 4].map((turn) => ({ turn: turns + turn, endTurn: turns + 4 }));
+    turns += 4;
+    let health = healthy;
+    for (const use of uses) health = failed(health, failure('quota'), use);
+    expect(health.failures).toBe(1);
+    expect(restMs(health)).toBe(MINUTE);
+    expect(failed(health, failure('quota')).failures).toBe(2);
+  });
+
+  it('never shortens a rest', () => {
+    const spent = failed(healthy, failure('quota', { reason: 'QUOTA_EXCEEDED' }));
+    expect(failed(spent, failure('upstream'))).toBe(spent);
+  });
+
+  it('leaves an account with the human for all but what proves its credential good', () => {
+    const ill = failed(healthy, failure('credential', { reason: 'EXPIRED_SIGN_IN' }));
+    for (const fault of ['upstream', 'egress', 'overload', 'truncated', 'state'] as const) {
+      expect(failed(ill, failure(fault))).toBe(ill);
+    }
+    expect(failed(ill, failure('request'))).toEqual(healthy);
+    const limited = failed(ill, failure('quota'));
+    expect(limited).toMatchObject({ condition: 'ok', fault: 'quota' });
+    expect(restMs(limited)).toBe(MINUTE);
+    expect(failed(ill, failure('blocked')).condition).toBe('dead');
   });
 });
 
 describe('afterSuccess', () => {
   it('changes nothing for a healthy account', () => {
-    expect(afterSuccess(healthy, NOW)).toBe(healthy);
+    expect(afterSuccess(healthy, nextUse())).toBe(healthy);
   });
 
   it('forgets what was wrong', () => {
-    const ill = afterFailure(healthy, failure('credential'), settings, NOW);
-    expect(afterSuccess(ill, NOW + 1)).toEqual({ ...healthy, stateChangedAtMs: NOW + 1 });
+    const ill = failed(healthy, failure('credential'));
+    expect(afterSuccess(ill, nextUse())).toEqual(healthy);
+  });
+
+  it('says nothing of what went wrong after the answer had begun', () => {
+    const early = nextUse();
+    const spent = failed(healthy, failure('quota', { reason: 'QUOTA_EXCEEDED' }));
+    expect(afterSuccess(spent, early)).toBe(spent);
+  });
+
+  it('never revives a dead account', () => {
+    const dead = failed(healthy, failure('blocked'));
+    expect(afterSuccess(dead, nextUse())).toBe(dead);
+    expect(failed(dead, failure('quota'))).toBe(dead);
   });
 });
 

@@ -1,5 +1,5 @@
 import type { Settings } from '@/features/settings/schema';
-import type { Fault } from '@/gemini/errors';
+import type { Fault, GeminiError } from '@/gemini/errors';
 
 /**
  * The one truth on an account's health. Selection, commands and, later, the console, the metrics
@@ -24,27 +24,30 @@ export interface Health {
   fault: Fault | null;
   reason: string | null;
   faultAtMs: number | null;
-  /** Failures of that fault in a row. */
+  /** The turn of the pool at that failure; tells what began before it. Of this process alone. */
+  faultTurn: number;
+  /** Failures of that fault, one after the other. */
   failures: number;
-  stateChangedAtMs: number;
 }
 
-export interface Failure {
-  fault: Fault;
-  status: number | null;
-  reason: string | null;
-  message: string;
-  retryAfterMs: number | null;
+/** What of a `GeminiError` decides. */
+export type Failure = Pick<GeminiError, 'fault' | 'reason' | 'message' | 'retryAfterMs'>;
+
+/** One use of an account: its turn in the pool, and the pool's turn now that it has ended. */
+export interface Use {
+  turn: number;
+  endTurn: number;
 }
 
+/** Nothing wrong, nothing known. */
 export const healthy: Health = {
   condition: 'ok',
   restUntilMs: null,
   fault: null,
   reason: null,
   faultAtMs: null,
+  faultTurn: 0,
   failures: 0,
-  stateChangedAtMs: 0,
 };
 
 const HOUR_MS = 3_600_000;
@@ -85,46 +88,92 @@ export function mayServe(enabled: boolean, health: Health, nowMs: number): boole
 
 /**
  * The health after a failure: who is to blame decides whether and how long the account rests.
- * The table of design 9 and protocol 17; a failure that is nobody's of this account changes nothing.
+ * The table of design 9 and protocol 17. Failures of uses that ran side by side count once, and a
+ * rest is never shortened. What is nobody's of this account changes nothing.
  */
 export function afterFailure(
   health: Health,
   failure: Failure,
+  use: Use,
   settings: Settings,
   nowMs: number,
 ): Health {
-  const failures = health.fault === failure.fault ? health.failures + 1 : 1;
-  const noted = {
+  if (health.condition === 'dead') return health;
+  if (health.condition === 'needs_human') return afterProbe(health, failure, use, settings, nowMs);
+  const isRepeat = health.fault === failure.fault;
+  const failures = !isRepeat ? 1 : health.failures + (use.turn > health.faultTurn ? 1 : 0);
+  const noted = note(health, failure, failures, use, nowMs);
+  if (failure.fault === 'blocked') return { ...noted, condition: 'dead', restUntilMs: null };
+  if (failure.fault === 'credential' || failure.fault === 'config') {
+    return { ...noted, condition: 'needs_human', restUntilMs: nowMs + settings.probeEveryMs };
+  }
+  const restUntilMs = restUntil(failure, failures, settings, nowMs);
+  if (restUntilMs === null || restUntilMs <= (health.restUntilMs ?? 0)) return health;
+  return { ...noted, restUntilMs: Math.round(restUntilMs) };
+}
+
+/** Only what a credential is to blame for keeps an account with the human; a limit proves it good. */
+function afterProbe(
+  health: Health,
+  failure: Failure,
+  use: Use,
+  settings: Settings,
+  nowMs: number,
+): Health {
+  switch (failure.fault) {
+    case 'blocked':
+    case 'credential':
+    case 'config':
+    case 'quota':
+      return afterFailure(
+        { ...health, condition: 'ok', restUntilMs: null },
+        failure,
+        use,
+        settings,
+        nowMs,
+      );
+    case 'request':
+      return afterSuccess(health, use);
+    default:
+      return health;
+  }
+}
+
+function note(health: Health, failure: Failure, failures: number, use: Use, nowMs: number): Health {
+  return {
     ...health,
     fault: failure.fault,
     reason: failure.reason ?? failure.message,
     faultAtMs: nowMs,
+    faultTurn: use.endTurn,
     failures,
-    stateChangedAtMs: nowMs,
   };
-  const restFor = (ms: number) => ({ ...noted, restUntilMs: nowMs + Math.round(ms) });
+}
+
+/** The end of the rest that a failure asks for; null: none. */
+function restUntil(
+  failure: Failure,
+  failures: number,
+  settings: Settings,
+  nowMs: number,
+): number | null {
   switch (failure.fault) {
     case 'overload':
-      return restFor(
-        failure.retryAfterMs ??
-          doubled(settings.overloadRestMs, failures, settings.overloadRestMaxMs),
+      return (
+        nowMs +
+        (failure.retryAfterMs ??
+          doubled(settings.overloadRestMs, failures, settings.overloadRestMaxMs))
       );
     case 'quota':
-      return { ...noted, restUntilMs: quotaRestUntil(failure, failures, settings, nowMs) };
+      return quotaRestUntil(failure, failures, settings, nowMs);
     case 'egress':
     case 'truncated':
-      return restFor(settings.faultRestMs);
+      return nowMs + settings.faultRestMs;
     case 'upstream':
-      return failure.reason === EMPTY_ANSWER
-        ? health
-        : restFor(failure.retryAfterMs ?? settings.faultRestMs);
-    case 'credential':
-    case 'config':
-      return { ...restFor(settings.probeEveryMs), condition: 'needs_human' };
-    case 'blocked':
-      return { ...noted, condition: 'dead', restUntilMs: null };
+      if (failure.reason === EMPTY_ANSWER) return null;
+      return nowMs + (failure.retryAfterMs ?? settings.faultRestMs);
     default:
-      return health;
+      return null;
   }
 }
 
@@ -145,10 +194,14 @@ function doubled(firstMs: number, failures: number, maxMs: number): number {
   return Math.min(firstMs * 2 ** (failures - 1), maxMs);
 }
 
-/** The health after an answer: whatever was wrong is over. */
-export function afterSuccess(health: Health, nowMs: number): Health {
+/**
+ * The health after an answer: what was wrong is over, unless it went wrong after the answer began.
+ * Nothing revives a dead account but the operator.
+ */
+export function afterSuccess(health: Health, use: Use): Health {
   const isClean = health.condition === 'ok' && health.fault === null && health.restUntilMs === null;
-  return isClean ? health : { ...healthy, stateChangedAtMs: nowMs };
+  if (isClean || health.condition === 'dead' || use.turn <= health.faultTurn) return health;
+  return healthy;
 }
 
 const pacificClock = new Intl.DateTimeFormat('en-US', {

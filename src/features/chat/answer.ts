@@ -1,6 +1,6 @@
 import type { Lease } from '@/features/accounts/lease';
 import { EMPTY_ANSWER } from '@/features/accounts/state';
-import { createReplyText } from '@/features/chat/reply-text';
+import { createReplyText, type ReplyText } from '@/features/chat/reply-text';
 import { createSession, openAnswer } from '@/gemini/client';
 import { GeminiError, isGeminiError } from '@/gemini/errors';
 import type { GeminiEvent } from '@/gemini/events';
@@ -9,13 +9,7 @@ import type { GeminiEvent } from '@/gemini/events';
 export type Piece =
   | { type: 'reasoning'; index: number; text: string }
   | { type: 'text'; index: number; text: string }
-  | {
-      type: 'finish';
-      index: number;
-      reason: 'stop' | 'length';
-      tokens: number;
-      reasoningTokens: number;
-    };
+  | { type: 'finish'; index: number; reason: 'stop' | 'length' };
 
 /** What is asked of the upstream, the same on every account. */
 export interface Question {
@@ -29,43 +23,46 @@ export interface Question {
   thoughtsHoldMs: number;
 }
 
+/** One choice in the making. */
+export interface Choice {
+  index: number;
+  reply: ReplyText;
+  reasoning: ReplyText;
+}
+
+/** A choice of which nothing is there yet; its texts count the tokens that were passed on. */
+export function newChoice(index: number, { stop, maxTokens }: Question): Choice {
+  return {
+    index,
+    reply: createReplyText({ stop, maxTokens }),
+    // Without limits, but it never lets half a character out.
+    reasoning: createReplyText({ stop: [], maxTokens: null }),
+  };
+}
+
 /**
- * One choice, asked on the leased account: batches of pieces as the upstream's pieces come, the
- * last with `finish`. Thoughts are held until the first answer text or for `thoughtsHoldMs`, so that
- * an account that only thinks can still be left for another. Ending early frees the upstream.
+ * Asks on the leased account and fills `choice`: batches of pieces as the upstream's pieces come,
+ * the last with `finish`. Thoughts are held until the first answer text or for `thoughtsHoldMs`, so
+ * that an account that only thinks can still be left for another. Ending early, or `signal`, frees
+ * the upstream.
  * @throws GeminiError
  */
 export async function* answer(
   lease: Lease,
   question: Question,
-  index: number,
+  choice: Choice,
+  signal: AbortSignal,
 ): AsyncGenerator<Piece[], void, undefined> {
-  const events = await ask(lease, question);
-  const reply = createReplyText({ stop: question.stop, maxTokens: question.maxTokens });
-  // Without limits, but it never lets half a character out.
-  const reasoning = createReplyText({ stop: [], maxTokens: null });
+  const { index, reply } = choice;
+  const events = await ask(lease, question, signal);
   let answered = false;
-
-  const toPieces = (batch: GeminiEvent[]): Piece[] => {
-    const pieces: Piece[] = [];
-    for (const event of batch) {
-      if (reply.finishReason) break;
-      if (event.type === 'thought') {
-        const text = reasoning.push(event.text);
-        if (text) pieces.push({ type: 'reasoning', index, text });
-      } else if (event.type === 'text') {
-        answered ||= event.text !== '';
-        const text = reply.push(event.text);
-        if (text) pieces.push({ type: 'text', index, text });
-      }
-    }
-    return pieces;
-  };
-
   for await (const batch of holdThoughts(events, question.thoughtsHoldMs)) {
-    const pieces = toPieces(batch);
-    const isEnd = batch.at(-1)?.type === 'end';
-    if (!isEnd && !reply.finishReason) {
+    const pieces = toPieces(batch, choice);
+    if (!answered && batch.some((event) => event.type === 'text' && event.text !== '')) {
+      answered = true;
+      lease.contentBegan();
+    }
+    if (batch.at(-1)?.type !== 'end' && !reply.finishReason) {
       if (pieces.length > 0) yield pieces;
       continue;
     }
@@ -74,36 +71,38 @@ export async function* answer(
     }
     const rest = reply.finish();
     if (rest) pieces.push({ type: 'text', index, text: rest });
-    pieces.push({
-      type: 'finish',
-      index,
-      reason: reply.finishReason ?? 'stop',
-      tokens: reply.tokens,
-      reasoningTokens: reasoning.tokens,
-    });
+    pieces.push({ type: 'finish', index, reason: reply.finishReason ?? 'stop' });
     yield pieces;
     return;
   }
 }
 
-async function ask(lease: Lease, question: Question): Promise<AsyncIterable<GeminiEvent[]>> {
+function toPieces(batch: GeminiEvent[], { index, reply, reasoning }: Choice): Piece[] {
+  const pieces: Piece[] = [];
+  for (const event of batch) {
+    if (reply.finishReason) break;
+    if (event.type === 'end') continue;
+    const isThought = event.type === 'thought';
+    const text = (isThought ? reasoning : reply).push(event.text);
+    if (text) pieces.push({ type: isThought ? 'reasoning' : 'text', index, text });
+  }
+  return pieces;
+}
+
+async function ask(
+  lease: Lease,
+  question: Question,
+  signal: AbortSignal,
+): Promise<AsyncIterable<GeminiEvent[]>> {
+  const { prompt, modelId, languageCode, timeZone } = question;
   for (let again = false; ; again = true) {
     const sessionName = await lease.call(
-      (identity) => createSession(lease.connection, identity, lease.signal),
+      (identity) => createSession(lease.connection, identity, signal),
       { configFault: true },
     );
-    const turn = {
-      sessionName,
-      prompt: question.prompt,
-      modelId: question.modelId,
-      languageCode: question.languageCode,
-      timeZone: question.timeZone,
-      tools: 'text' as const,
-    };
+    const turn = { sessionName, prompt, modelId, languageCode, timeZone };
     try {
-      return await lease.call((identity) =>
-        openAnswer(lease.connection, identity, turn, lease.signal),
-      );
+      return await lease.call((identity) => openAnswer(lease.connection, identity, turn, signal));
     } catch (error) {
       // The session is gone or another's: a new one, once (protocol 17.1).
       if (again || !isGeminiError(error) || error.fault !== 'state') throw error;

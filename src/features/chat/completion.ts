@@ -1,5 +1,6 @@
+import type { Lease } from '@/features/accounts/lease';
 import { type Trace, withAccount } from '@/features/accounts/pool';
-import { answer, type Piece, type Question } from '@/features/chat/answer';
+import { answer, type Choice, newChoice, type Piece, type Question } from '@/features/chat/answer';
 import { merge } from '@/features/chat/merge';
 import { toPrompt } from '@/features/chat/to-gemini';
 import { countTokens } from '@/features/chat/tokens';
@@ -33,7 +34,7 @@ export interface Completion {
    * streamed: one batch, when all is there, so that until then another account can be tried.
    */
   pieces: AsyncIterable<Piece[]>;
-  /** Of what was passed on so far. */
+  /** Of the last try, as far as it came. */
   usage(): TokenUsage;
 }
 
@@ -57,28 +58,36 @@ export async function createCompletion(
     maxTokens: parameters.maxTokens,
     thoughtsHoldMs,
   };
+  let choices: Choice[] = [];
   const need = { accountIds: model.accountIds, signal: caller.signal, trace: caller.trace };
-  const finished = { tokens: 0, reasoningTokens: 0 };
-  const tried = withAccount(need, (lease) => {
-    const choices = Array.from({ length: parameters.n }, (_, index) =>
-      answer(lease, question, index),
-    );
-    const [only] = choices;
-    const pieces = choices.length === 1 && only ? only : merge(choices);
-    return parameters.stream ? pieces : whole(pieces);
+  const pieces = withAccount(need, (lease) => {
+    choices = Array.from({ length: parameters.n }, (_, index) => newChoice(index, question));
+    const answers = answersOf(lease, question, choices);
+    return parameters.stream ? answers : whole(answers);
   });
   let promptTokens: number | null = null;
   return {
-    pieces: counted(tried, finished),
+    pieces,
     usage() {
       promptTokens ??= countTokens(question.prompt);
-      return {
-        promptTokens,
-        completionTokens: finished.tokens + finished.reasoningTokens,
-        reasoningTokens: finished.reasoningTokens,
-      };
+      const reasoningTokens = sum(choices.map(({ reasoning }) => reasoning.tokens));
+      const replyTokens = sum(choices.map(({ reply }) => reply.tokens));
+      return { promptTokens, completionTokens: replyTokens + reasoningTokens, reasoningTokens };
     },
   };
+}
+
+function answersOf(lease: Lease, question: Question, choices: Choice[]): AsyncIterable<Piece[]> {
+  const [only, ...others] = choices;
+  if (only && others.length === 0) return answer(lease, question, only, lease.signal);
+  const controller = new AbortController();
+  const abort = () => controller.abort();
+  if (lease.signal.aborted) abort();
+  else lease.signal.addEventListener('abort', abort, { once: true });
+  return merge(
+    choices.map((choice) => answer(lease, question, choice, controller.signal)),
+    abort,
+  );
 }
 
 async function* whole<T>(batches: AsyncIterable<T[]>): AsyncGenerator<T[], void, undefined> {
@@ -87,16 +96,6 @@ async function* whole<T>(batches: AsyncIterable<T[]>): AsyncGenerator<T[], void,
   yield all;
 }
 
-async function* counted(
-  batches: AsyncIterable<Piece[]>,
-  finished: { tokens: number; reasoningTokens: number },
-): AsyncGenerator<Piece[], void, undefined> {
-  for await (const batch of batches) {
-    for (const piece of batch) {
-      if (piece.type !== 'finish') continue;
-      finished.tokens += piece.tokens;
-      finished.reasoningTokens += piece.reasoningTokens;
-    }
-    yield batch;
-  }
+function sum(numbers: number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
 }

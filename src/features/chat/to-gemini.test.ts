@@ -12,10 +12,15 @@ function message(
 }
 
 describe('a single user text', () => {
-  test.each(['Hello', '', '  \n<user>\n\u{1f600} ', 'a\r\nb'])('%j goes up as it is', (text) => {
+  test.each(['Hello', '  \n<user>\n\u{1f600} ', 'a\r\nb'])('%j goes up as it is', (text) => {
     expect(toPrompt([message('user', text)])).toBe(text);
     expect(toPrompt([message('user', text, { name: 'Bob' })])).toBe(text);
   });
+});
+
+test('an empty user text stands between tags: the upstream refuses an empty query', () => {
+  expect(toPrompt([message('user', '')])).toBe('<user>\n\n</user>');
+  expect(toPrompt([message('user', '', { name: 'Bob' })])).toBe('<user name="Bob">\n\n</user>');
 });
 
 describe('the layout', () => {

@@ -1,13 +1,14 @@
 import type { ChatMessage, ChatToolCall } from '@/openai/chat';
 
 /**
- * The conversation as the one text that the upstream takes. A single user text goes up as it is.
+ * The conversation as the one text that the upstream takes. A single user text goes up as it is,
+ * unless it is empty: the upstream refuses an empty query.
  * Else each turn stands between tags of its role, system turns first, all else in order; a last
  * assistant turn stays open, so that the model goes on from it. Texts are not changed in any way.
  */
 export function toPrompt(messages: readonly ChatMessage[]): string {
   const [only] = messages;
-  if (messages.length === 1 && only?.role === 'user') return only.text;
+  if (messages.length === 1 && only?.role === 'user' && only.text !== '') return only.text;
   const last = messages.at(-1);
   const system = messages.filter((message) => message.role === 'system');
   const conversation = messages.filter((message) => message.role !== 'system');

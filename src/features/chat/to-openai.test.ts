@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { chunkWriter, eventPieces, toChatCompletion, toUsage } from '@/features/chat/to-openai';
-import type { ChatCompletionChunk } from '@/openai/chat';
+import type { ChatCompletionChunk } from '@/openai/completion';
 import { sseData } from '@/openai/sse';
 
 const head = { id: 'chatcmpl-1', created: 1_700_000_000, model: 'a "model"\n' };

@@ -1,4 +1,4 @@
-import type { ChatCompletion, FinishReason, Usage } from '@/openai/chat';
+import type { ChatCompletion, FinishReason, Usage } from '@/openai/completion';
 
 /** What all answers to one request have in common. */
 export interface AnswerHead {

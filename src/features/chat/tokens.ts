@@ -31,9 +31,9 @@ export interface TokenCounter {
   total(): number;
 }
 
-/** A counter that is exact for the first `exactBudgetBytes` of the text, whole pieces. */
-export function createTokenCounter(exactBudgetBytes = EXACT_BUDGET_BYTES): TokenCounter {
-  const unlimited = createTokenLimit(Number.POSITIVE_INFINITY, exactBudgetBytes);
+/** A counter that is exact for the first `EXACT_BUDGET_BYTES` of the text, whole pieces. */
+export function createTokenCounter(): TokenCounter {
+  const unlimited = createTokenLimit(Number.POSITIVE_INFINITY);
   let waiting = '';
   return {
     push(text) {
@@ -48,8 +48,8 @@ export function createTokenCounter(exactBudgetBytes = EXACT_BUDGET_BYTES): Token
 }
 
 /** Tokens of a whole text; as `createTokenCounter` counts. */
-export function countTokens(text: string, exactBudgetBytes = EXACT_BUDGET_BYTES): number {
-  const counter = createTokenCounter(exactBudgetBytes);
+export function countTokens(text: string): number {
+  const counter = createTokenCounter();
   counter.push(text);
   return counter.total();
 }
@@ -70,11 +70,8 @@ export interface TokenLimit {
  * A limit of `maxTokens` (at least 1), cut on the boundary of a token, never inside a character.
  * What passes is the same however the text was cut. Each piece of it must be well formed.
  */
-export function createTokenLimit(
-  maxTokens: number,
-  exactBudgetBytes = EXACT_BUDGET_BYTES,
-): TokenLimit {
-  return new Limit(maxTokens, exactBudgetBytes);
+export function createTokenLimit(maxTokens: number): TokenLimit {
+  return new Limit(maxTokens);
 }
 
 class Limit implements TokenLimit {
@@ -88,11 +85,9 @@ class Limit implements TokenLimit {
   #estimatedUnits = 0;
   #reached = false;
   readonly #maxTokens: number;
-  readonly #exactBudgetBytes: number;
 
-  constructor(maxTokens: number, exactBudgetBytes: number) {
+  constructor(maxTokens: number) {
     this.#maxTokens = maxTokens;
-    this.#exactBudgetBytes = exactBudgetBytes;
   }
 
   push(text: string): string {
@@ -100,7 +95,7 @@ class Limit implements TokenLimit {
     this.#open += text;
     const out = this.#countPieces();
     if (this.#reached) return out;
-    if (this.#exactBytes >= this.#exactBudgetBytes) return out + this.#estimate();
+    if (this.#exactBytes >= EXACT_BUDGET_BYTES) return out + this.#estimate();
     return out + this.#giveWhatIsSure();
   }
 
@@ -124,7 +119,7 @@ class Limit implements TokenLimit {
     const whole = this.#open;
     let out = '';
     let start = 0;
-    while (whole.length - start >= PIECE_CHARACTERS && this.#exactBytes < this.#exactBudgetBytes) {
+    while (whole.length - start >= PIECE_CHARACTERS && this.#exactBytes < EXACT_BUDGET_BYTES) {
       const end = pieceEnd(whole, start);
       this.#open = whole.slice(start, end);
       out += this.#countUpTo(end - start);

@@ -73,6 +73,33 @@ export async function getModel(allowed: ModelAllowList, name: string): Promise<M
   return model;
 }
 
+/**
+ * The model of that very id, which is no alias; null if there is none or it is not in `allowed`.
+ */
+export async function findModelById(allowed: ModelAllowList, id: string): Promise<Model | null> {
+  const { byName } = await cachedTable(TABLE, load);
+  const model = byName.get(id);
+  return model?.id === id && mayUse(allowed, model) ? model : null;
+}
+
+/**
+ * The ids of the models of these ids or aliases, each once.
+ * @throws AppError `invalid_request` that names the unknown ones, and all that are known
+ */
+export async function resolveModelIds(names: string[]): Promise<string[]> {
+  const { listed, byName } = await cachedTable(TABLE, load);
+  const unknown = names.filter((name) => !byName.has(name)).map((name) => `"${excerpt(name)}"`);
+  if (unknown.length > 0) {
+    const known = listed.map(({ id }) => id).join(', ');
+    throw new AppError(
+      'invalid_request',
+      `There is no model ${unknown.join(', ')}. ${known ? `Known models: ${known}.` : 'There are no models yet: the first start of the server adds them.'}`,
+      { param: 'models' },
+    );
+  }
+  return [...new Set(names.flatMap((name) => byName.get(name)?.id ?? []))];
+}
+
 function mayUse(allowed: ModelAllowList, model: Model): boolean {
   return allowed === null || allowed.includes(model.id);
 }

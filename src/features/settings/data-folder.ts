@@ -1,10 +1,10 @@
-import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { readMark, writeMark } from '@/features/settings/settings';
 import { decrypt, encrypt, loadEncryptionKey } from '@/platform/crypto';
 import { openDatabase, query } from '@/platform/db';
 import { env } from '@/platform/env';
 import { AppError } from '@/platform/errors';
+import { makeFolder } from '@/platform/make-folder';
 
 const CHECK_MARK = 'encryption_check';
 const CHECK_TEXT = 'business-gemini-pool';
@@ -12,15 +12,15 @@ const CHECK_TEXT = 'business-gemini-pool';
 /**
  * Opens the data folder: folder, database and encryption key. What the server and every command
  * begin with.
- * @throws AppError if the tables are missing, or the key is missing or another one
+ * @throws AppError if the folder can't be made, the database is damaged or its tables are missing,
+ *   or the key is missing, damaged or another one
  */
 export async function openDataFolder(): Promise<void> {
   const { dataDir } = env();
-  mkdirSync(/*turbopackIgnore: true*/ dataDir, { recursive: true, mode: 0o700 });
+  makeFolder(dataDir);
   for (const kind of ['image', 'video']) {
-    mkdirSync(path.join(/*turbopackIgnore: true*/ dataDir, 'media', kind), { recursive: true });
+    makeFolder(path.join(/*turbopackIgnore: true*/ dataDir, 'media', kind));
   }
-  await openDatabase();
   const check = await readCheck();
   loadEncryptionKey(check === null);
   if (check === null) {
@@ -32,15 +32,26 @@ export async function openDataFolder(): Promise<void> {
 
 async function readCheck(): Promise<string | null> {
   try {
+    await openDatabase();
     return await readMark(CHECK_MARK);
   } catch (error) {
-    if (!/no such table/i.test(String(error))) throw error;
-    throw new AppError(
-      'conflict',
-      'The database has no tables yet. Run: npx prisma migrate deploy',
-      {
-        cause: error,
-      },
-    );
+    const mend = mendOf(String(error));
+    if (mend === null) throw error;
+    throw new AppError('conflict', mend, { cause: error });
   }
+}
+
+/** Null for what the operator can't mend. */
+function mendOf(failure: string): string | null {
+  const file = env().databaseUrl.slice('file:'.length);
+  if (/no such table/i.test(failure)) {
+    return 'The database has no tables yet. Run: npx prisma migrate deploy';
+  }
+  if (/SQLITE_NOTADB|SQLITE_CORRUPT|not a database|is malformed/i.test(failure)) {
+    return `The database ${file} is damaged, or no SQLite database at all. Put it back from a backup; or move it away together with its -wal and -shm files: npm start then makes a new, empty one.`;
+  }
+  if (/SQLITE_CANTOPEN|SQLITE_READONLY|unable to open|readonly database/i.test(failure)) {
+    return `The database ${file} can't be opened for writing. Let this user write to it and to its folder, or choose another place with DATA_DIR or DATABASE_URL.`;
+  }
+  return null;
 }

@@ -7,7 +7,10 @@ import { log } from '@/platform/log';
 
 const TABLE = 'settings';
 
-/** The settings in force; from memory when warm. Changes of any process are seen within a second. */
+/**
+ * The settings in force; from memory when warm. Changes of any process are seen within a second. A
+ * stored value that can't be read counts as not given, and the log tells so.
+ */
 export function settings(): Settings | Promise<Settings> {
   return cachedTable(TABLE, load);
 }
@@ -18,12 +21,22 @@ async function load(): Promise<Settings> {
   for (const { name, value } of rows) {
     if (!(name in Settings.shape)) continue;
     const key = name as keyof Settings;
-    const json = secretSettings.has(key) ? decrypt(value) : value;
+    const json = secretSettings.has(key) ? unsealed(key, value) : value;
+    if (json === null) continue;
     const parsed = Settings.shape[key].safeParse(parseJson(json));
     if (parsed.success) given[key] = parsed.data;
     else log().warn({ setting: name }, 'setting is not valid: the default is used');
   }
   return Settings.parse(given);
+}
+
+function unsealed(name: keyof Settings, value: string): string | null {
+  try {
+    return decrypt(value);
+  } catch (error) {
+    log().error({ setting: name, err: error }, 'setting can not be decrypted: the default is used');
+    return null;
+  }
 }
 
 function parseJson(text: string): unknown {

@@ -1,7 +1,7 @@
 import { saveAccounts } from '@/features/accounts/accounts';
 import { addModels } from '@/features/models/models';
 import { updateSettings } from '@/features/settings/settings';
-import { parseLegacyConfig } from '@/features/transfer/legacy-config';
+import { type LegacyConfig, parseLegacyConfig } from '@/features/transfer/legacy-config';
 
 /** What an import did, for the operator. Without secrets. */
 export interface ImportResult {
@@ -18,7 +18,11 @@ export interface ImportResult {
  * @throws AppError `invalid_request` if the text is not of that form
  */
 export async function importLegacyConfig(json: string): Promise<ImportResult> {
-  const config = parseLegacyConfig(json);
+  return storeLegacyConfig(parseLegacyConfig(json));
+}
+
+/** As `importLegacyConfig`, of what was read already. */
+export async function storeLegacyConfig(config: LegacyConfig): Promise<ImportResult> {
   const { added, renewed, ids } = await saveAccounts(config.accounts);
   const models = await addModels(
     config.models.map(({ definition, accountIndex }) => {

@@ -76,6 +76,22 @@ describe('parseLegacyConfig', () => {
     expect(warnings).toHaveLength(3);
   });
 
+  it('leaves out what the database could not take', () => {
+    const { models, warnings } = parse({
+      accounts: [],
+      models: [
+        { id: 'one', name: 'First', context_length: 1e12, max_tokens: 1.5 },
+        { id: 'one', name: 'Second' },
+        { id: 'two', context_length: -1, max_tokens: '4096' },
+      ],
+    });
+    expect(models.map(({ definition }) => definition)).toMatchObject([
+      { id: 'one', displayName: 'First', contextLength: 1_048_576, maxTokens: 65_536 },
+      { id: 'two', contextLength: 1_048_576, maxTokens: 4096 },
+    ]);
+    expect(warnings).toHaveLength(1);
+  });
+
   it('takes the proxy only where it is switched on and of a kind that we can use', () => {
     const proxy = 'socks5://user:word@127.0.0.1:1080';
     expect(parse({ accounts: [], proxy, proxy_enabled: true }).proxyUrl).toBe(proxy);

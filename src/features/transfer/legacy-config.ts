@@ -34,6 +34,8 @@ const flag = z.preprocess(
   z.coerce.boolean(),
 );
 const number = (usual: number) => z.coerce.number().finite().catch(usual);
+/** What a column of whole numbers takes. */
+const tokens = (usual: number) => z.coerce.number().int().min(0).max(2_147_483_647).catch(usual);
 
 const Account = z.object({
   team_id: optionalText.optional(),
@@ -51,8 +53,8 @@ const Model = z.object({
   name: optionalText.optional(),
   description: optionalText.optional(),
   api_model_id: optionalText.optional(),
-  context_length: number(modelDefaults.contextLength).optional(),
-  max_tokens: number(modelDefaults.maxTokens).optional(),
+  context_length: tokens(modelDefaults.contextLength).optional(),
+  max_tokens: tokens(modelDefaults.maxTokens).optional(),
   price_per_1k_tokens: number(0).optional(),
   enabled: flag.optional(),
   account_index: number(-1).optional(),
@@ -85,11 +87,20 @@ export function parseLegacyConfig(json: string): LegacyConfig {
     } else accounts.push(account);
     positions.set(index, sameAt >= 0 ? sameAt : accounts.length - 1);
   }
-  const models = document.models.flatMap((entry, index) => {
+  const models = new Map<string, LegacyModel>();
+  for (const [index, entry] of document.models.entries()) {
     const model = toModel(entry, index, positions, warnings);
-    return model ? [model] : [];
-  });
-  return { accounts, models, proxyUrl: toProxyUrl(document, warnings), warnings };
+    if (!model) continue;
+    const { id } = model.definition;
+    if (models.has(id)) warnings.push(`Model ${index + 1} has the id of an earlier one: left out.`);
+    else models.set(id, model);
+  }
+  return {
+    accounts,
+    models: [...models.values()],
+    proxyUrl: toProxyUrl(document, warnings),
+    warnings,
+  };
 }
 
 interface Document {

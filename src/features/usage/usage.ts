@@ -1,8 +1,10 @@
+import { setImmediate as breath } from 'node:timers/promises';
 import { query, sqlTime } from '@/platform/db';
 import { rowId } from '@/platform/row-id';
 import { writeBehind } from '@/platform/write-behind';
 
-const PRUNE_BATCH_ROWS = 2_000;
+// So many hold the event loop for some milliseconds.
+const PRUNE_BATCH_ROWS = 500;
 const DAY_MS = 86_400_000;
 
 /** One call of /v1, as it ended. */
@@ -28,7 +30,8 @@ export interface RequestLog {
   reasoningTokens: number;
 }
 
-const INSERT = `INSERT INTO "RequestLog" ("id","createdAt","requestId","apiKeyId","endpoint","model",
+// A batch whose failure was told too late may be there already when it is written again.
+const INSERT = `INSERT OR IGNORE INTO "RequestLog" ("id","createdAt","requestId","apiKeyId","endpoint","model",
   "stream","status","code","fault","accountId","tries","firstByteMs","durationMs","promptTokens",
   "completionTokens","reasoningTokens")
   SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7,
@@ -59,7 +62,8 @@ export function logRequest(row: RequestLog): void {
 }
 
 /**
- * Deletes the rows that are older than `retentionDays`, in batches, until `signal` says stop.
+ * Deletes the rows that are older than `retentionDays`, in batches between which requests run, until
+ * `signal` says stop.
  * @returns how many went
  */
 export async function pruneRequestLogs(
@@ -76,5 +80,6 @@ export async function pruneRequestLogs(
     );
     pruned += deleted;
     if (deleted < PRUNE_BATCH_ROWS || signal.aborted) return pruned;
+    await breath();
   }
 }

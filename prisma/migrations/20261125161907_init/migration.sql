@@ -19,7 +19,7 @@ CREATE TABLE "Account" (
     "reason" TEXT,
     "faultAt" DATETIME,
     "failures" INTEGER NOT NULL DEFAULT 0,
-    "stateChangedAt" DATETIME NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    "healthEpoch" INTEGER NOT NULL DEFAULT 1,
     "lastUsedAt" DATETIME,
     "createdAt" DATETIME NOT NULL DEFAULT CURRENT_TIMESTAMP
 );

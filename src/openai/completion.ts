@@ -1,0 +1,49 @@
+/** Why a reply ended. */
+export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter';
+
+/** Tokens of a whole request. `completion_tokens` counts all choices, thoughts included. */
+export interface Usage {
+  prompt_tokens: number;
+  completion_tokens: number;
+  total_tokens: number;
+  completion_tokens_details: { reasoning_tokens: number };
+}
+
+/** The answer of `POST /v1/chat/completions` without `stream`. */
+export interface ChatCompletion {
+  id: string;
+  object: 'chat.completion';
+  /** Unix seconds. */
+  created: number;
+  model: string;
+  choices: {
+    index: number;
+    message: {
+      role: 'assistant';
+      content: string | null;
+      refusal: null;
+      /** Only when the model gave its thoughts. */
+      reasoning_content?: string;
+    };
+    logprobs: null;
+    finish_reason: FinishReason;
+  }[];
+  usage: Usage;
+}
+
+/** One event of a stream. `choices` is empty in the usage chunk alone. */
+export interface ChatCompletionChunk {
+  id: string;
+  object: 'chat.completion.chunk';
+  /** Unix seconds. */
+  created: number;
+  model: string;
+  choices: {
+    index: number;
+    delta: { role?: 'assistant'; content?: string; reasoning_content?: string };
+    logprobs: null;
+    finish_reason: FinishReason | null;
+  }[];
+  /** There only where the caller asked for usage; null in all chunks but the last. */
+  usage?: Usage | null;
+}

@@ -1,0 +1,18 @@
+import { log } from '@/platform/log';
+
+/** Whether something that is tried again and again fails now. */
+export interface Outage {
+  failing: boolean;
+}
+
+/** Notes that a try failed: the first of an outage gives a warning, the others are silent. */
+export function noteFailure(outage: Outage, what: string, error: unknown): void {
+  if (!outage.failing) log().warn({ err: error }, `${what}: failed, and is tried again`);
+  outage.failing = true;
+}
+
+/** Notes that a try went well, which ends an outage with a line in the log. */
+export function noteSuccess(outage: Outage, what: string): void {
+  if (outage.failing) log().info(`${what}: works again`);
+  outage.failing = false;
+}
