@@ -1,3 +1,4 @@
+import { saveCredentials } from '@/features/accounts/credentials';
 import { openDataFolder } from '@/features/settings/data-folder';
 import { stopCachedTables } from '@/platform/cached-table';
 import { closeDatabase } from '@/platform/db';
@@ -35,7 +36,9 @@ export async function runCommand(
     process.exitCode = isUsage ? 2 : 1;
   } finally {
     stopCachedTables();
-    await stopWriteBehind();
+    await saveCredentials();
+    const lostRows = await stopWriteBehind();
+    if (lostRows > 0) console.error(`${lostRows} rows could not be written to the database.`);
     await closeDispatchers();
     await closeDatabase();
   }

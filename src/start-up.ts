@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs';
 import { saveCredentials } from '@/features/accounts/credentials';
 import { openDataFolder } from '@/features/settings/data-folder';
 import { prepareFirstStart } from '@/features/transfer/first-start';
@@ -23,7 +22,6 @@ export function startUp(): Promise<void> {
 
 async function run(): Promise<void> {
   const { dataDir } = env();
-  mkdirSync(/*turbopackIgnore: true*/ dataDir, { recursive: true, mode: 0o700 });
   lockDataFolder(dataDir);
   await openDataFolder();
   await prepareFirstStart();
@@ -41,7 +39,10 @@ export async function shutDown(): Promise<void> {
   await step('jobs', stopJobs);
   stopCachedTables();
   await step('cookies', saveCredentials);
-  await step('write-behind', stopWriteBehind);
+  await step('write-behind', async () => {
+    const rows = await stopWriteBehind();
+    if (rows > 0) throw new Error(`${rows} rows could not be written`);
+  });
   await step('connections', closeDispatchers);
   await step('database', closeDatabase);
 }

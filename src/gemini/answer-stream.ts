@@ -73,7 +73,8 @@ export class AnswerStream implements BodySink, AsyncIterable<GeminiEvent[]> {
 
   /** The reader leaves: the upstream request ends at once, unless the answer was whole. */
   return(): Promise<Batch> {
-    this.#exchange.cancel(new GeminiError('client_left', 'The reader left'));
+    // Not after a whole answer: the error with its stack would be made for nothing.
+    if (!this.#isOver) this.#exchange.cancel(new GeminiError('client_left', 'The reader left'));
     this.#batch = [];
     this.#failure = null;
     return Promise.resolve({ done: true, value: undefined });

@@ -125,5 +125,11 @@ function isBusy(error: unknown): boolean {
 
 /** A time in the form in which Prisma stores it: raw SQL must write the same, or rows sort wrongly. */
 export function sqlTime(timeMs: number): string {
-  return new Date(timeMs).toISOString().replace('Z', '+00:00');
+  // A request asks several times within one millisecond.
+  if (timeMs !== lastTime.ms) {
+    lastTime = { ms: timeMs, text: new Date(timeMs).toISOString().replace('Z', '+00:00') };
+  }
+  return lastTime.text;
 }
+
+let lastTime = { ms: Number.NaN, text: '' };

@@ -11,8 +11,12 @@ const patterns: [RegExp, string][] = [
   [/(\/\/)[^\s/@:"\\]*:[^\s/@"\\]*@/g, '$1[redacted]@'],
 ];
 
+/** What every one of them needs: most lines have none of it, and are done with one look. */
+const suspicious = /C_SES|C_OSES|CSE\.|COS\.|eyJ|bearer|sk-|\/\//i;
+
 /** `text` without the values of cookies, tokens, API keys and passwords that are known by shape. */
 export function redact(text: string): string {
+  if (!suspicious.test(text)) return text;
   let result = text;
   for (const [pattern, replacement] of patterns) result = result.replace(pattern, replacement);
   return result;

@@ -54,27 +54,35 @@ export async function* answer(
   signal: AbortSignal,
 ): AsyncGenerator<Piece[], void, undefined> {
   const { index, reply } = choice;
-  const events = await ask(lease, question, signal);
+  const events = (await ask(lease, question, signal))[Symbol.asyncIterator]();
   let answered = false;
-  for await (const batch of holdThoughts(events, question.thoughtsHoldMs)) {
-    const pieces = toPieces(batch, choice);
-    if (!answered && batch.some((event) => event.type === 'text' && event.text !== '')) {
-      answered = true;
-      lease.contentBegan();
-    }
-    if (batch.at(-1)?.type !== 'end' && !reply.finishReason) {
+  try {
+    let { batch, reading } = await holdThoughts(events, question.thoughtsHoldMs);
+    while (batch) {
+      const pieces = toPieces(batch, choice);
+      if (!answered && batch.some((event) => event.type === 'text' && event.text !== '')) {
+        answered = true;
+        lease.contentBegan();
+      }
+      if (batch.at(-1)?.type === 'end' || reply.finishReason) {
+        if (!answered) throw emptyAnswer();
+        const rest = reply.finish();
+        if (rest) pieces.push({ type: 'text', index, text: rest });
+        pieces.push({ type: 'finish', index, reason: reply.finishReason ?? 'stop' });
+        yield pieces;
+        return;
+      }
       if (pieces.length > 0) yield pieces;
-      continue;
+      batch = (await (reading ?? events.next())).value;
+      reading = null;
     }
-    if (!answered) {
-      throw new GeminiError('upstream', 'The answer has no text.', { reason: EMPTY_ANSWER });
-    }
-    const rest = reply.finish();
-    if (rest) pieces.push({ type: 'text', index, text: rest });
-    pieces.push({ type: 'finish', index, reason: reply.finishReason ?? 'stop' });
-    yield pieces;
-    return;
+  } finally {
+    await events.return?.();
   }
+}
+
+function emptyAnswer(): GeminiError {
+  return new GeminiError('upstream', 'The answer has no text.', { reason: EMPTY_ANSWER });
 }
 
 function toPieces(batch: GeminiEvent[], { index, reply, reasoning }: Choice): Piece[] {
@@ -110,44 +118,42 @@ async function ask(
   }
 }
 
-/** Passes on all batches, but thoughts only with the first other event or when `holdMs` is over. */
-async function* holdThoughts(
-  events: AsyncIterable<GeminiEvent[]>,
+interface FirstBatch {
+  batch: GeminiEvent[] | undefined;
+  /** The read of the next batch, where it was begun before the time was over. */
+  reading: Promise<IteratorResult<GeminiEvent[], undefined>> | null;
+}
+
+/** The first batch to pass on: thoughts wait for the first other event, at most `holdMs`. */
+async function holdThoughts(
+  events: AsyncIterator<GeminiEvent[], undefined>,
   holdMs: number,
-): AsyncGenerator<GeminiEvent[], void, undefined> {
-  const iterator = events[Symbol.asyncIterator]();
+): Promise<FirstBatch> {
+  const first = await events.next();
+  if (first.done || !isAllThoughts(first.value)) return { batch: first.value, reading: null };
+  const held = [...first.value];
+  let timer: NodeJS.Timeout | undefined;
+  const over = new Promise<'over'>((resolve) => {
+    timer = setTimeout(resolve, holdMs, 'over');
+  });
   try {
-    const held: GeminiEvent[] = [];
-    let timer: NodeJS.Timeout | undefined;
-    let over: Promise<'over'> | null = null;
     for (;;) {
-      const next = iterator.next();
-      const result = over ? await Promise.race([next, over]) : await next;
-      if (result !== 'over') {
-        if (result.done) return;
-        held.push(...result.value);
-        if (held.every((event) => event.type === 'thought')) {
-          over ??= new Promise((resolve) => {
-            timer = setTimeout(resolve, holdMs, 'over');
-          });
-          continue;
-        }
-      }
-      clearTimeout(timer);
-      // If the consumer ends at this yield, nobody waits for `next` any more.
-      if (result === 'over') next.catch(() => {});
-      yield held;
+      const reading = events.next();
+      const result = await Promise.race([reading, over]);
       if (result === 'over') {
-        const late = await next;
-        if (late.done) return;
-        yield late.value;
+        // If the reader ends before it comes back, nobody waits for this any more.
+        reading.catch(() => {});
+        return { batch: held, reading };
       }
-      break;
-    }
-    for (let result = await iterator.next(); !result.done; result = await iterator.next()) {
-      yield result.value;
+      if (result.done) return { batch: held, reading: Promise.resolve(result) };
+      held.push(...result.value);
+      if (!isAllThoughts(result.value)) return { batch: held, reading: null };
     }
   } finally {
-    await iterator.return?.();
+    clearTimeout(timer);
   }
+}
+
+function isAllThoughts(batch: GeminiEvent[]): boolean {
+  return batch.every((event) => event.type === 'thought');
 }
