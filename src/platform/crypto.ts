@@ -1,7 +1,7 @@
 import {
   createCipheriv,
   createDecipheriv,
-  createHash,
+  hash,
   randomBytes,
   randomUUID,
   scryptSync,
@@ -134,5 +134,5 @@ export function decrypt(sealedText: string): string {
 
 /** Hex SHA-256. */
 export function sha256Hex(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
+  return hash('sha256', text, 'hex');
 }

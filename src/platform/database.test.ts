@@ -88,16 +88,27 @@ describe('the database', () => {
   });
 
   it('stores times in one form, by Prisma and by raw SQL', async () => {
-    const at = Date.parse('2026-01-02T03:04:05.678Z');
-    await query((db) =>
-      db.jobLease.create({ data: { name: 'time', holder: 'x', leasedUntil: new Date(at) } }),
+    const times = Array.from(
+      { length: 500 },
+      (_, number) => 1_767_323_045_678 + number * 7_919_333,
     );
-    const [row] = await query((db) =>
-      db.$queryRawUnsafe<{ stored: string }[]>(
-        `SELECT "leasedUntil" || '' AS "stored" FROM "JobLease" WHERE "name" = 'time'`,
+    await query((db) =>
+      db.jobLease.createMany({
+        data: times.map((at) => ({
+          name: `time-${at}`,
+          holder: String(at),
+          leasedUntil: new Date(at),
+        })),
+      }),
+    );
+    const rows = await query((db) =>
+      db.$queryRawUnsafe<{ prisma: string; raw: string }[]>(
+        `SELECT "leasedUntil" || '' AS "prisma", ${sqlTime('"holder"')} AS "raw" FROM "JobLease"
+          WHERE "name" LIKE 'time-%'`,
       ),
     );
-    expect(row?.stored).toBe(sqlTime(at));
+    expect(rows).toHaveLength(500);
+    for (const { prisma, raw } of rows) expect(raw).toBe(prisma);
   });
 });
 

@@ -123,13 +123,10 @@ function isBusy(error: unknown): boolean {
   return code === 'P1008' || /SQLITE_BUSY|database is locked/i.test(String(message));
 }
 
-/** A time in the form in which Prisma stores it: raw SQL must write the same, or rows sort wrongly. */
-export function sqlTime(timeMs: number): string {
-  // A request asks several times within one millisecond.
-  if (timeMs !== lastTime.ms) {
-    lastTime = { ms: timeMs, text: new Date(timeMs).toISOString().replace('Z', '+00:00') };
-  }
-  return lastTime.text;
+/**
+ * An SQL expression for the time that `milliseconds`, another expression, tells, in the form in which
+ * Prisma stores times: another form would sort wrongly beside it. Null stays null.
+ */
+export function sqlTime(milliseconds: string): string {
+  return `strftime('%Y-%m-%dT%H:%M:%f+00:00', (${milliseconds}) / 1000.0, 'unixepoch')`;
 }
-
-let lastTime = { ms: Number.NaN, text: '' };

@@ -60,12 +60,12 @@ export function stampAccounts(db: Database) {
   return stampChange(db, TABLE);
 }
 
-const MARK_USED = `UPDATE "Account" SET "lastUsedAt" = "used".value->>1
+const MARK_USED = `UPDATE "Account" SET "lastUsedAt" = ${sqlTime('"used".value->>1')}
   FROM json_each(?) AS "used" WHERE "Account"."id" = "used".value->>0`;
 
 /** Notes that the account served just now. */
 export function markUsed(id: string, nowMs: number): void {
-  writeLatestBehind(MARK_USED, id, [id, sqlTime(nowMs)]);
+  writeLatestBehind(MARK_USED, id, [id, nowMs]);
 }
 
 /**

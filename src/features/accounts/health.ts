@@ -18,8 +18,8 @@ function table(): Map<string, Entry> {
   return processState('account-health', () => new Map<string, Entry>());
 }
 
-const SAVE = `UPDATE "Account" SET "condition" = "new".value->>2, "restUntil" = "new".value->>3,
-  "fault" = "new".value->>4, "reason" = "new".value->>5, "faultAt" = "new".value->>6,
+const SAVE = `UPDATE "Account" SET "condition" = "new".value->>2, "restUntil" = ${sqlTime('"new".value->>3')},
+  "fault" = "new".value->>4, "reason" = "new".value->>5, "faultAt" = ${sqlTime('"new".value->>6')},
   "failures" = "new".value->>7
   FROM json_each(?) AS "new"
   WHERE "Account"."id" = "new".value->>0 AND "Account"."healthEpoch" = "new".value->>1`;
@@ -38,18 +38,9 @@ export function healthEpochOf(id: string): number {
 export function setHealth(id: string, health: Health): void {
   const epoch = healthEpochOf(id);
   table().set(id, { health, epoch });
-  const row = toRow(health);
-  const time = (at: Date | null) => (at === null ? null : sqlTime(at.getTime()));
-  writeLatestBehind(SAVE, id, [
-    id,
-    epoch,
-    row.condition,
-    time(row.restUntil),
-    row.fault,
-    row.reason,
-    time(row.faultAt),
-    row.failures,
-  ]);
+  const { condition, restUntilMs, fault, reason, faultAtMs, failures } = health;
+  const row = [id, epoch, condition, restUntilMs, fault, reason, faultAtMs, failures];
+  writeLatestBehind(SAVE, id, row);
 }
 
 interface HealthRow {

@@ -35,14 +35,17 @@ export interface TokenCounter {
 export function createTokenCounter(): TokenCounter {
   const unlimited = createTokenLimit(Number.POSITIVE_INFINITY);
   let waiting = '';
+  let counted = 0;
   return {
     push(text) {
       waiting += text;
     },
     total() {
+      if (waiting === '') return counted;
       unlimited.push(waiting);
       waiting = '';
-      return unlimited.total();
+      counted = unlimited.total();
+      return counted;
     },
   };
 }

@@ -9,7 +9,7 @@ import { writeLatestBehind } from '@/platform/write-behind';
 
 const TABLE = 'keys';
 const MAX_UNKNOWN_KEYS = 10_000;
-const MARK_USED = `UPDATE "ApiKey" SET "lastUsedAt" = "used".value->>1
+const MARK_USED = `UPDATE "ApiKey" SET "lastUsedAt" = ${sqlTime('"used".value->>1')}
   FROM json_each(?) AS "used" WHERE "ApiKey"."id" = "used".value->>0`;
 
 /** A key that may be used now, as far as its row says. */
@@ -64,7 +64,7 @@ export async function verifyKey(presented: string | null, nowMs: number): Promis
   if (!key || (key.expiresAtMs !== null && key.expiresAtMs <= nowMs)) {
     throw new AppError('invalid_api_key', 'The API key is wrong, revoked or expired.');
   }
-  writeLatestBehind(MARK_USED, key.id, [key.id, sqlTime(nowMs)]);
+  writeLatestBehind(MARK_USED, key.id, [key.id, nowMs]);
   return key;
 }
 

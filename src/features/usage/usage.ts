@@ -34,7 +34,7 @@ export interface RequestLog {
 const INSERT = `INSERT OR IGNORE INTO "RequestLog" ("id","createdAt","requestId","apiKeyId","endpoint","model",
   "stream","status","code","fault","accountId","tries","firstByteMs","durationMs","promptTokens",
   "completionTokens","reasoningTokens")
-  SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7,
+  SELECT value->>0, ${sqlTime('value->>1')}, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7,
     value->>8, value->>9, value->>10, value->>11, value->>12, value->>13, value->>14, value->>15,
     value->>16 FROM json_each(?)`;
 
@@ -42,7 +42,7 @@ const INSERT = `INSERT OR IGNORE INTO "RequestLog" ("id","createdAt","requestId"
 export function logRequest(row: RequestLog): void {
   writeBehind(INSERT, [
     rowId(row.startedAtMs),
-    sqlTime(row.startedAtMs),
+    row.startedAtMs,
     row.requestId,
     row.apiKeyId,
     row.endpoint,
