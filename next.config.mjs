@@ -1,6 +1,8 @@
 /** @type {import('next').NextConfig} */
 const config = {
   poweredByHeader: false,
+  // The optimizer fetches and logs what anybody names; we have nothing for it.
+  images: { unoptimized: true },
   reactStrictMode: true,
   // `/v1/…/` must reach the endpoint, which answers in OpenAI's form, and not a redirect of Next's.
   skipTrailingSlashRedirect: true,

@@ -67,10 +67,13 @@ async function list(): Promise<true> {
 
 async function importFile(file: string): Promise<true> {
   const { added, renewed, models, proxy, warnings } = await importLegacyConfig(readText(file));
-  for (const warning of warnings) console.error(`warning: ${warning}`);
+  for (const warning of warnings) console.error(`warning: ${warning.replace(/\p{Cc}/gu, '?')}`);
   console.log(
-    `${added} accounts added, ${renewed} renewed, ${models} models added${proxy ? ', proxy set' : ''}.`,
+    `Accounts added: ${added}, renewed: ${renewed}. Models added: ${models}.${proxy ? ' Proxy set.' : ''}`,
   );
+  if (added + renewed + models === 0 && !proxy) {
+    throw new AppError('invalid_request', `Nothing was taken from ${file}.`);
+  }
   console.log(
     'The file holds cookies in clear text and is not needed any more: move it to a safe place.',
   );

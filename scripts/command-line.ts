@@ -23,7 +23,7 @@ export async function runCommand(
   try {
     await openDataFolder();
     if (!(await run(argv))) {
-      console.error(help);
+      console.error(`Not understood: ${argv.join(' ')}\n\n${help}`);
       process.exitCode = 2;
     }
   } catch (error) {
@@ -50,7 +50,8 @@ export function printTable(heads: string[], rows: string[][], whenEmpty: string)
     console.log(whenEmpty);
     return;
   }
-  const lines = [heads, ...rows];
+  // What a file or a caller named may hold control characters, which a terminal would obey.
+  const lines = [heads, ...rows].map((line) => line.map((cell) => cell.replace(/\p{Cc}/gu, '?')));
   const widths = heads.map((_, column) =>
     Math.max(...lines.map((line) => line[column]?.length ?? 0)),
   );

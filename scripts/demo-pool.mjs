@@ -58,7 +58,13 @@ Ctrl-C ends it.
 
 function readPort() {
   try {
-    const { values } = parseArgs({ options: { port: { type: 'string', default: '8000' } } });
+    const { values } = parseArgs({
+      options: { port: { type: 'string', default: '8000' }, help: { type: 'boolean', short: 'h' } },
+    });
+    if (values.help) {
+      process.stdout.write('The only option is --port PORT (default 8000).\n');
+      return process.exit(0);
+    }
     const port = Number(values.port);
     if (Number.isInteger(port) && port > 0 && port <= 65535) return values.port;
     throw new Error(`--port must be a number from 1 to 65535, not "${values.port}"`);

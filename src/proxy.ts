@@ -29,7 +29,5 @@ export function proxy(request: NextRequest): NextResponse {
 }
 
 export const config = {
-  matcher: [
-    '/((?!v1/|v1$|image/|video/|health|ready|metrics|api/|_next/static|_next/image|icon.svg).*)',
-  ],
+  matcher: ['/((?!v1/|v1$|image/|video/|health$|ready$|metrics$|api/|_next/static|icon.svg$).*)'],
 };

@@ -1,23 +1,30 @@
-import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import type { AddressInfo } from 'node:net';
 import next from 'next';
 import { toNodeHandler } from 'srvx/node';
+import { refusePage, toOriginForm } from '@/api/page-guard';
 import type { Endpoint } from '@/api/reply';
 import { endpointFor } from '@/api/routes';
 import { env } from '@/platform/env';
 import { reportFatal } from '@/platform/fatal';
 import { beginDraining, cutOpenWork } from '@/platform/lifecycle';
-import { log } from '@/platform/log';
+import { captureConsole, log } from '@/platform/log';
 import { shutDown, startUp } from '@/start-up';
-import { welcome } from '@/welcome';
+import { nextSteps, welcome } from '@/welcome';
 
 const DRAIN_MS = 30_000;
 const SWEEP_EVERY_MS = 50;
 const CUT_MS = 1_000;
 // Balancers keep idle connections for a minute; ours must outlive theirs.
 const KEEP_ALIVE_MS = 75_000;
-// About receiving a request, not answering it: a slow upload may take this long.
-const RECEIVE_MS = 3_600_000;
+// What is left of a request whose answer is complete is thrown away for so long.
+const DISCARD_MS = 10_000;
 
 const FAILED = JSON.stringify({
   error: { message: 'The server failed.', type: 'server_error', param: null, code: null },
@@ -26,14 +33,20 @@ const FAILED = JSON.stringify({
 /** The custom server: our own lane for programs, Next for pages and the rest. */
 async function main(): Promise<void> {
   const { host, port } = env();
+  captureConsole();
   await startUp();
+  const steps = await nextSteps();
   // biome-ignore lint/style/noProcessEnv: the mode of Next, which the scripts set.
   const dev = process.env.NODE_ENV === 'development';
-  const app = next({ dev, hostname: host, port });
+  // Next would hang a listener on our server that keeps every socket which asks for an upgrade; it
+  // gets one of its own that never listens, unless its development client needs the upgrade.
+  const app = next({ dev, hostname: host, port, ...(!dev && { httpServer: createServer() }) });
   await app.prepare();
   const pages = app.getRequestHandler();
   const listener: RequestListener = (request, response) => {
-    const handled = (laneOf(request) ?? pages)(request, response);
+    request.url = toOriginForm(request.url ?? '/');
+    endUnread(request, response);
+    const handled = (laneOf(request) ?? guarded(pages))(request, response);
     // A handler that rejects would otherwise end the process.
     Promise.resolve(handled).catch((error) => {
       log().error({ err: error }, 'request handler failed');
@@ -41,16 +54,13 @@ async function main(): Promise<void> {
       else response.writeHead(500, { 'content-type': 'application/json' }).end(FAILED);
     });
   };
-  const server = createServer(
-    { keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: RECEIVE_MS },
-    listener,
-  );
+  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, listener);
   server.on('error', (error: NodeJS.ErrnoException) => {
     reportFatal(error.code === 'EADDRINUSE' ? portTaken(port) : error);
   });
   server.listen(port, host, () => {
     const address = server.address() as AddressInfo;
-    process.stdout.write(welcome(host, address.port));
+    process.stdout.write(welcome(host, address.port, steps));
     log().info({ host, port: address.port }, 'listening');
   });
   stopOnSignal(server);
@@ -68,6 +78,24 @@ function laneOf({ url = '/' }: IncomingMessage): RequestListener | null {
   const lane = toNodeHandler(endpoint) as RequestListener;
   lanes.set(endpoint, lane);
   return lane;
+}
+
+/** Next's handler for what may reach it. */
+function guarded(pages: RequestListener): RequestListener {
+  return (request, response) => {
+    const refusal = refusePage(request);
+    if (!refusal) return pages(request, response);
+    response.writeHead(refusal.status, refusal.headers).end();
+  };
+}
+
+/** A body that nobody wants may not hold its connection for long. */
+function endUnread(request: IncomingMessage, response: ServerResponse): void {
+  response.once('finish', () => {
+    if (request.complete) return;
+    const timer = setTimeout(() => request.destroy(), DISCARD_MS);
+    request.once('close', () => clearTimeout(timer));
+  });
 }
 
 function portTaken(port: number): string {

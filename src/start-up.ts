@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { saveCredentials } from '@/features/accounts/credentials';
 import { openDataFolder } from '@/features/settings/data-folder';
 import { prepareFirstStart } from '@/features/transfer/first-start';
@@ -21,8 +22,10 @@ export function startUp(): Promise<void> {
 }
 
 async function run(): Promise<void> {
-  const { dataDir } = env();
+  const { dataDir, databaseUrl } = env();
   lockDataFolder(dataDir);
+  // The database may lie elsewhere, where another server could find it.
+  lockDataFolder(path.dirname(databaseUrl.slice('file:'.length)));
   await openDataFolder();
   await prepareFirstStart();
   startWriteBehind();
@@ -48,12 +51,16 @@ export async function shutDown(): Promise<void> {
 }
 
 async function step(name: string, run: () => Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  // It also keeps the process alive until the step has ended, whatever the step waits for.
   const late = new Promise((_, reject) => {
-    setTimeout(() => reject(new Error(`not done within ${STEP_MS} ms`)), STEP_MS).unref();
+    timer = setTimeout(() => reject(new Error(`not done within ${STEP_MS} ms`)), STEP_MS);
   });
   try {
     await Promise.race([run(), late]);
   } catch (error) {
     log().error({ step: name, err: error }, 'stopping: a step failed');
+  } finally {
+    clearTimeout(timer);
   }
 }

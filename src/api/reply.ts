@@ -32,11 +32,23 @@ export function toResponse(reply: Reply, isHead: boolean): Response {
   });
 }
 
-/** The path of a request's URL, without building a URL object on the hot path. */
+/**
+ * The path of a request's URL, without building a URL object on the hot path; empty if it has none
+ * (a `Host` that is no host).
+ */
 export function pathOf(request: Request): string {
-  const { url } = request;
+  const url = urlOf(request);
+  if (url === '') return '';
   const start = url.indexOf('/', url.indexOf('://') + 3);
   if (start < 0) return '/';
   const end = url.search(/[?#]/);
   return url.slice(start, end < 0 ? undefined : end);
+}
+
+function urlOf(request: Request): string {
+  try {
+    return request.url;
+  } catch {
+    return '';
+  }
 }

@@ -1,3 +1,5 @@
+const LONGEST_LIFE_MS = 400 * 86_400_000;
+
 /** The two cookies of a sign-in (protocol 3). */
 export interface Cookies {
   /** `__Secure-C_SES` */
@@ -65,7 +67,10 @@ function parseSetCookie(
     }
   }
   const end = maxAge ?? expires;
-  return { name, value, expiresAtMs: Number.isFinite(end) ? end : null };
+  // Browsers keep no cookie longer (RFC 6265bis); and beyond some age it is no date at all.
+  const expiresAtMs =
+    end === null || !Number.isFinite(end) ? null : Math.min(end, nowMs + LONGEST_LIFE_MS);
+  return { name, value, expiresAtMs };
 }
 
 function splitPair(text: string): { name: string; value: string } {

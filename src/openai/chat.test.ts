@@ -319,8 +319,15 @@ describe('messages', () => {
     expect(error.message).toContain('not supported by this server yet');
   });
 
+  test('more messages or longer stop sequences than anybody needs are refused', () => {
+    const messages = Array.from({ length: 10_001 }, () => ({ role: 'user', content: 'x' }));
+    expect(refusal(() => parse({ messages })).param).toBe('messages');
+    expect(refusal(() => parse({ stop: 'x'.repeat(1_001) })).param).toBe('stop');
+    expect(parse({ stop: ['x'.repeat(1_000)] }).stop).toHaveLength(1);
+  });
+
   test('a body of wrong items ends with the first', () => {
-    const messages = Array.from({ length: 200_000 }, () => 1);
+    const messages = Array.from({ length: 10_000 }, () => 1);
     expect(refusal(() => parse({ messages })).param).toBe('messages[0]');
     const content = Array.from({ length: 200_000 }, () => 1);
     expect(refusal(() => parseMessages({ role: 'user', content })).param).toBe(

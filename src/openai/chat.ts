@@ -5,6 +5,9 @@ import { AppError } from '@/platform/errors';
 /** The most choices (`n`) of one request; each is a query of its own upstream. */
 export const MAX_CHOICES = 4;
 
+/** More than any conversation has, few enough to check while others wait. */
+const MAX_MESSAGES = 10_000;
+
 const attachmentKinds = ['image_url', 'file', 'input_audio', 'video_url', 'image'] as const;
 
 const TextPart = z.object({ type: z.literal('text'), text: z.string() });
@@ -82,6 +85,9 @@ const Prompt = z.object({
   files: noneOf('Attachments').nullish(),
 });
 
+/** A sequence is looked for with a table of its own length. */
+const StopSequence = z.string().max(1_000);
+
 const wholeNumber = z.number().refine(Number.isInteger, {
   error: ({ input }) => `Invalid value: ${show(input)} is not an integer.`,
 });
@@ -92,14 +98,14 @@ const wholeNumber = z.number().refine(Number.isInteger, {
  */
 const ChatCompletionRequest = z.object({
   model: z.string(),
-  messages: listOf(Message, { min: 1 }).nullish(),
-  prompts: listOf(Prompt, { min: 1 }).nullish(),
+  messages: listOf(Message, { min: 1, max: MAX_MESSAGES }).nullish(),
+  prompts: listOf(Prompt, { min: 1, max: MAX_MESSAGES }).nullish(),
   stream: z.literal([true, false, 'true', 'false']).nullish(),
   stream_options: z
     .object({ include_usage: z.boolean().nullish(), include_obfuscation: z.boolean().nullish() })
     .nullish(),
   n: z.int().min(1).max(MAX_CHOICES).nullish(),
-  stop: z.union([z.string(), listOf(z.string(), { min: 1, max: 4 })]).nullish(),
+  stop: z.union([StopSequence, listOf(StopSequence, { min: 1, max: 4 })]).nullish(),
   max_tokens: z.int().min(0).nullish(),
   max_completion_tokens: z.int().min(1).nullish(),
   temperature: z.number().min(0).max(2).nullish(),

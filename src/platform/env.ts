@@ -75,14 +75,14 @@ export const variables = [
     meaning:
       'Key of the secrets at rest: 64 hex or 44 base64 characters are the key itself, any other string of 16 or more is stretched with scrypt. `API_KEY_ENCRYPTION_KEY` is the older name.',
     meaningZh:
-      '静态加密密钥：64 个十六进制或 44 个 base64 字符即为密钥本身，其他 16 个字符以上的字符串经 scrypt 派生。旧名 `API_KEY_ENCRYPTION_KEY` 仍可用。',
+      '落盘数据的加密密钥：64 个十六进制或 44 个 base64 字符即为密钥本身，其他 16 个字符以上的字符串经 scrypt 派生。旧名 `API_KEY_ENCRYPTION_KEY` 仍可用。',
   },
   {
     name: 'GEMINI_APP_URL',
     schema: upstreamUrl.default('https://business.gemini.google'),
     default: 'https://business.gemini.google',
     meaning: 'Web app and key host of the upstream.',
-    meaningZh: '上游的网页应用与密钥主机。',
+    meaningZh: '上游的网页应用，签名密钥也由它发放。',
   },
   {
     name: 'GEMINI_AUTH_URL',

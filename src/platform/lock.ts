@@ -12,7 +12,7 @@ import { processState } from '@/platform/process-state';
  * @throws AppError `conflict` if another process holds it, or it can't be taken at all
  */
 export function lockDataFolder(dataDir: string): void {
-  processState('data-folder-lock', () => {
+  processState(`lock ${dataDir}`, () => {
     makeFolder(dataDir);
     const file = path.join(/*turbopackIgnore: true*/ dataDir, 'lock.db');
     let connection: Database.Database | null = null;

@@ -13,6 +13,13 @@ describe('redact', () => {
     expect(redact(text)).not.toMatch(secret);
   });
 
+  it.each(['eyJ-', 'eyJaaaaaaaaa.', '//a:', 'Bearer ', 'CSE.', 'sk-'])(
+    'is done with a megabyte of %j',
+    (hostile) => {
+      expect(redact(hostile.repeat(1_000_000 / hostile.length)).length).toBeGreaterThan(0);
+    },
+  );
+
   it('leaves other text alone', () => {
     const text = 'GET http://127.0.0.1:8000/v1/models took 3 ms; risk-free; CSE';
     expect(redact(text)).toBe(text);

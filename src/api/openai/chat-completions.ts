@@ -8,8 +8,10 @@ import { parseChatCompletionRequest } from '@/openai/chat';
 import { statusOf } from '@/openai/errors';
 import { completionId } from '@/openai/ids';
 import { SSE_DONE, sseData } from '@/openai/sse';
+import { excerpt } from '@/platform/errors';
 
 const CLIENT_LEFT = 499;
+const MAX_LOGGED_CHARACTERS = 200;
 
 /** `POST /v1/chat/completions` (contract 3). */
 export const chatCompletions = openAiEndpoint({
@@ -19,7 +21,7 @@ export const chatCompletions = openAiEndpoint({
 
 async function createChatCompletion(call: Call): Promise<Reply> {
   const parameters = parseChatCompletionRequest(await call.json());
-  call.record.model = parameters.model;
+  call.record.model = excerpt(parameters.model, MAX_LOGGED_CHARACTERS);
   call.record.stream = parameters.stream;
   const completion = await createCompletion(parameters, {
     key: call.key,

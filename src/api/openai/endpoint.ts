@@ -86,7 +86,7 @@ async function answer(
   } catch (error) {
     const shown = toShown(error, requestId);
     const reply = errorReply(shown, allowed);
-    record.finish(reply.status, shown.code);
+    record.finish(reply.status, shown.detail ?? shown.code);
     return reply;
   }
 }

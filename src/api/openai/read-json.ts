@@ -29,7 +29,7 @@ export async function readJson(request: Request, maxBytes: number): Promise<obje
       'Send the body plain or with Content-Encoding: gzip.',
     );
   }
-  return parseObject(text);
+  return parseObject(text.replace(/^\ufeff/, ''));
 }
 
 function parseObject(text: string): object {

@@ -2,6 +2,7 @@ import type { Trace } from '@/features/accounts/pool';
 import type { TokenUsage } from '@/features/chat/completion';
 import type { ApiKey } from '@/features/keys/keys';
 import { logRequest } from '@/features/usage/usage';
+import { excerpt } from '@/platform/errors';
 import { log } from '@/platform/log';
 
 const noUsage: TokenUsage = { promptTokens: 0, completionTokens: 0, reasoningTokens: 0 };
@@ -51,7 +52,7 @@ export class RequestRecord {
     }
     log().info(
       {
-        path: this.#endpoint.slice(0, 200),
+        path: excerpt(this.#endpoint, 200),
         key: key?.name,
         account: account?.label,
         ...call,

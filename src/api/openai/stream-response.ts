@@ -46,6 +46,9 @@ async function settledWithin(promise: Promise<unknown>, ms: number): Promise<voi
   }
 }
 
+/** A caller that takes nothing for so long has gone, whatever its connection says. */
+const UNREAD_MS = 120_000;
+
 type Controller = ReadableStreamDefaultController<Uint8Array>;
 
 class EventSource implements UnderlyingDefaultSource<Uint8Array> {
@@ -53,6 +56,7 @@ class EventSource implements UnderlyingDefaultSource<Uint8Array> {
   readonly #options: StreamOptions;
   #first: Promise<IteratorResult<string>> | null;
   #comments: NodeJS.Timeout | undefined;
+  #unreadSince: number | null = null;
 
   constructor(
     iterator: AsyncIterator<string>,
@@ -65,8 +69,20 @@ class EventSource implements UnderlyingDefaultSource<Uint8Array> {
   }
 
   start(controller: Controller): void {
-    const comment = () => this.#write(controller, sseComment('keep-alive'));
-    this.#comments = setInterval(comment, this.#options.commentEveryMs);
+    this.#comments = setInterval(() => this.#keepAlive(controller), this.#options.commentEveryMs);
+  }
+
+  #keepAlive(controller: Controller): void {
+    if ((controller.desiredSize ?? 0) >= 0) {
+      this.#write(controller, sseComment('keep-alive'));
+      this.#unreadSince = null;
+      return;
+    }
+    // The last comment still waits: the caller reads nothing. It may not hold an account for ever.
+    this.#unreadSince ??= Date.now();
+    if (Date.now() - this.#unreadSince < UNREAD_MS) return;
+    controller.error(new Error('The caller does not read.'));
+    void this.cancel();
   }
 
   async pull(controller: Controller): Promise<void> {

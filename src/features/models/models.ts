@@ -124,6 +124,10 @@ export async function addModels(
   return added.length;
 }
 
+function aliasesOf(id: string): string[] {
+  return (Object.hasOwn(defaultAliases, id) && defaultAliases[id]) || [];
+}
+
 function createModel(
   db: Database,
   { accountIds = [], ...definition }: ModelDefinition & { accountIds?: string[] },
@@ -133,7 +137,7 @@ function createModel(
     data: {
       ...definition,
       position,
-      aliases: { create: (defaultAliases[definition.id] ?? []).map((alias) => ({ alias })) },
+      aliases: { create: aliasesOf(definition.id).map((alias) => ({ alias })) },
       accounts: { create: accountIds.map((accountId) => ({ accountId })) },
     },
   });

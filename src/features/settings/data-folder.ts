@@ -1,6 +1,7 @@
+import { chmodSync, existsSync } from 'node:fs';
 import path from 'node:path';
 import { readMark, writeMark } from '@/features/settings/settings';
-import { decrypt, encrypt, loadEncryptionKey } from '@/platform/crypto';
+import { decrypt, encrypt, KEY_FILE, loadEncryptionKey } from '@/platform/crypto';
 import { openDatabase, query } from '@/platform/db';
 import { env } from '@/platform/env';
 import { AppError } from '@/platform/errors';
@@ -22,11 +23,22 @@ export async function openDataFolder(): Promise<void> {
     makeFolder(path.join(/*turbopackIgnore: true*/ dataDir, 'media', kind));
   }
   const check = await readCheck();
+  keepToOwner();
   loadEncryptionKey(check === null);
   if (check === null) {
     await query((db) => writeMark(db, CHECK_MARK, encrypt(CHECK_TEXT)));
   } else if (decrypt(check) !== CHECK_TEXT) {
     throw new AppError('conflict', 'The encryption check in the database is not ours.');
+  }
+}
+
+/** The database holds names, mail addresses and hashes: whatever the folder's mode, it is ours alone. */
+function keepToOwner(): void {
+  const database = env().databaseUrl.slice('file:'.length);
+  const key = path.join(/*turbopackIgnore: true*/ env().dataDir, KEY_FILE);
+  for (const file of [database, `${database}-wal`, `${database}-shm`, key]) {
+    if (existsSync(/*turbopackIgnore: true*/ file))
+      chmodSync(/*turbopackIgnore: true*/ file, 0o600);
   }
 }
 
