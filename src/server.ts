@@ -33,11 +33,11 @@ const FAILED = JSON.stringify({
 /** The custom server: our own lane for programs, Next for pages and the rest. */
 async function main(): Promise<void> {
   const { host, port } = env();
-  captureConsole();
-  await startUp();
-  const steps = await nextSteps();
   // biome-ignore lint/style/noProcessEnv: the mode of Next, which the scripts set.
   const dev = process.env.NODE_ENV === 'development';
+  if (!dev) captureConsole();
+  await startUp();
+  const steps = await nextSteps();
   // Next would hang a listener on our server that keeps every socket which asks for an upgrade; it
   // gets one of its own that never listens, unless its development client needs the upgrade.
   const app = next({ dev, hostname: host, port, ...(!dev && { httpServer: createServer() }) });
