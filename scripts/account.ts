@@ -4,7 +4,7 @@ import { getAccount, listAccounts, setEnabled } from '@/features/accounts/accoun
 import { testAccount } from '@/features/accounts/lease';
 import { importLegacyConfig } from '@/features/transfer/import-legacy';
 import { AppError } from '@/platform/errors';
-import { printTable, runCommand } from './command-line.ts';
+import { printable, printTable, runCommand } from './command-line.ts';
 
 const HELP = `npm run account -- import FILE    take accounts, models and proxy from a business_gemini_session.json
 npm run account -- list           all accounts with their state
@@ -67,7 +67,7 @@ async function list(): Promise<true> {
 
 async function importFile(file: string): Promise<true> {
   const { added, renewed, models, proxy, warnings } = await importLegacyConfig(readText(file));
-  for (const warning of warnings) console.error(`warning: ${warning.replace(/\p{Cc}/gu, '?')}`);
+  for (const warning of warnings) console.error(`warning: ${printable(warning)}`);
   console.log(
     `Accounts added: ${added}, renewed: ${renewed}. Models added: ${models}.${proxy ? ' Proxy set.' : ''}`,
   );

@@ -44,14 +44,18 @@ export async function runCommand(
   }
 }
 
+/** What a file or a caller named may hold control characters, which a terminal would obey. */
+export function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, '?');
+}
+
 /** Prints rows under their heads, in columns; `whenEmpty` if there are none. */
 export function printTable(heads: string[], rows: string[][], whenEmpty: string): void {
   if (rows.length === 0) {
     console.log(whenEmpty);
     return;
   }
-  // What a file or a caller named may hold control characters, which a terminal would obey.
-  const lines = [heads, ...rows].map((line) => line.map((cell) => cell.replace(/\p{Cc}/gu, '?')));
+  const lines = [heads, ...rows].map((line) => line.map(printable));
   const widths = heads.map((_, column) =>
     Math.max(...lines.map((line) => line[column]?.length ?? 0)),
   );

@@ -8,14 +8,14 @@ import { createKey, listKeys, revokeKey } from '@/features/keys/keys';
 import { prepareFirstStart } from '@/features/transfer/first-start';
 import { importLegacyConfig } from '@/features/transfer/import-legacy';
 import { env } from '@/platform/env';
-import { demoAccount, seedFile } from '../e2e/stand-in/accounts';
+import { demoAccounts, seedFile } from '../e2e/stand-in/accounts';
 import { runCommand } from './command-line.ts';
 
 const HELP = 'node --import tsx scripts/demo-data.ts KEY_NAME';
 
 await runCommand(HELP, async ([keyName]) => {
   if (!keyName) return false;
-  const accountFile = JSON.stringify(seedFile([1, 2, 3].map(demoAccount)));
+  const accountFile = JSON.stringify(seedFile(demoAccounts(3)));
   // The first start takes place here, with this file, before it could find a real one in the current
   // folder; from then on only the demo's cookies are made new.
   const place = path.join(env().dataDir, 'business_gemini_session.json');

@@ -11,7 +11,9 @@ import { toNodeHandler } from 'srvx/node';
 import { refusePage, toOriginForm } from '@/api/page-guard';
 import type { Endpoint } from '@/api/reply';
 import { endpointFor } from '@/api/routes';
+import { toErrorBody } from '@/openai/errors';
 import { env } from '@/platform/env';
+import { AppError } from '@/platform/errors';
 import { reportFatal } from '@/platform/fatal';
 import { beginDraining, cutOpenWork } from '@/platform/lifecycle';
 import { captureConsole, log } from '@/platform/log';
@@ -26,9 +28,7 @@ const KEEP_ALIVE_MS = 75_000;
 // What is left of a request whose answer is complete is thrown away for so long.
 const DISCARD_MS = 10_000;
 
-const FAILED = JSON.stringify({
-  error: { message: 'The server failed.', type: 'server_error', param: null, code: null },
-});
+const FAILED = JSON.stringify(toErrorBody(new AppError('internal', 'The server failed.')));
 
 /** The custom server: our own lane for programs, Next for pages and the rest. */
 async function main(): Promise<void> {

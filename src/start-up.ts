@@ -5,7 +5,7 @@ import { prepareFirstStart } from '@/features/transfer/first-start';
 import { startJobs, stopJobs } from '@/jobs/scheduler';
 import { stopCachedTables } from '@/platform/cached-table';
 import { closeDatabase } from '@/platform/db';
-import { env } from '@/platform/env';
+import { databaseFile, env } from '@/platform/env';
 import { closeDispatchers } from '@/platform/http';
 import { lockDataFolder } from '@/platform/lock';
 import { log } from '@/platform/log';
@@ -22,10 +22,9 @@ export function startUp(): Promise<void> {
 }
 
 async function run(): Promise<void> {
-  const { dataDir, databaseUrl } = env();
-  lockDataFolder(dataDir);
+  lockDataFolder(env().dataDir);
   // The database may lie elsewhere, where another server could find it.
-  lockDataFolder(path.dirname(databaseUrl.slice('file:'.length)));
+  lockDataFolder(path.dirname(databaseFile()));
   await openDataFolder();
   await prepareFirstStart();
   startWriteBehind();

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { demoAccount, seedFile } from '../stand-in/accounts';
 import { createKey, runCommand } from '../support/commands';
-import { newDataFolder, projectRoot } from '../support/data-folder';
+import { holdDatabase, newDataFolder, projectRoot } from '../support/data-folder';
 import { eventually, type Pool, query, question, startPool } from '../support/pool';
 import { type RunningServer, startServer } from '../support/server';
 
@@ -208,14 +208,11 @@ describe('a stop', () => {
   it('does not hang when another program holds the database', async () => {
     const pool = await pooled();
     expect((await pool.call(CHAT, body('echo'))).status).toBe(200);
-    const { default: Database } = await import('libsql');
-    const holder = new Database(path.join(pool.server.dataDir, 'pool.db'));
-    holder.exec('BEGIN IMMEDIATE');
+    const release = holdDatabase(pool.server.dataDir);
     expect((await pool.call(CHAT, body('echo'))).status).toBe(200);
     expect((await pool.server.stop()).exitCode).toBe(0);
     expect(pool.server.output()).toContain('a step failed');
-    holder.exec('ROLLBACK');
-    holder.close();
+    release();
   });
 });
 
@@ -291,17 +288,14 @@ describe('a running server', () => {
   it('answers chats while another process holds the database for seconds', async () => {
     const pool = await pooled();
     expect((await pool.call(CHAT, body('echo'))).status).toBe(200);
-    const { default: Database } = await import('libsql');
-    const holder = new Database(path.join(pool.server.dataDir, 'pool.db'));
-    holder.exec('BEGIN IMMEDIATE');
+    const release = holdDatabase(pool.server.dataDir);
     const startedAt = Date.now();
     for (let count = 0; count < 20; count++) {
       expect((await pool.call(CHAT, body('echo'))).status).toBe(200);
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
     expect(Date.now() - startedAt).toBeLessThan(10_000);
-    holder.exec('ROLLBACK');
-    holder.close();
+    release();
     expect((await pool.server.stop()).exitCode).toBe(0);
     const [row] = await query(pool.server.dataDir, {
       sql: 'SELECT count(*) AS "rows" FROM "RequestLog"',

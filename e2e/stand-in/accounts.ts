@@ -203,6 +203,11 @@ export function demoAccount(n: number): Required<StandInAccountInit> {
   };
 }
 
+/** The first `count` demo accounts. */
+export function demoAccounts(count: number): Required<StandInAccountInit>[] {
+  return Array.from({ length: count }, (_, index) => demoAccount(index + 1));
+}
+
 /** The account file that makes the product know these seats. */
 export function seedFile(accounts: readonly StandInAccountInit[]): SeedFile {
   return {

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { demoAccount } from './accounts';
+import { demoAccounts } from './accounts';
 import { startStandIn } from './stand-in';
 
 const { values } = parseArgs({
@@ -14,7 +14,7 @@ const { values } = parseArgs({
 
 const standIn = await startStandIn({
   port: Number(values.port),
-  accounts: Array.from({ length: Number(values.accounts) }, (_, index) => demoAccount(index + 1)),
+  accounts: demoAccounts(Number(values.accounts)),
   latencyMs: Number(values['latency-ms']),
   pieceDelayMs: Number(values['piece-delay-ms']),
   recordTexts: !values['no-texts'],

@@ -1,5 +1,5 @@
 import { createServer } from 'node:http';
-import { demoAccount } from './accounts';
+import { demoAccounts } from './accounts';
 import { handleControl } from './control';
 import { Exchange } from './exchange';
 import { googleError } from './google-error';
@@ -18,7 +18,7 @@ const controlPrefix = '/__control/';
  * plays all four hosts.
  */
 export async function startStandIn(options: StandInOptions = {}): Promise<StandIn> {
-  const seats = options.accounts ?? [1, 2, 3].map(demoAccount);
+  const seats = options.accounts ?? demoAccounts(3);
   const state = new StandInState(options, seats);
   const server = createServer({ keepAliveTimeout: keepAliveMs, requestTimeout: 0 });
   await new Promise<void>((resolve, reject) => {

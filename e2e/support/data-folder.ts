@@ -1,5 +1,7 @@
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
+import Database from 'libsql';
 
 /** Names the folder of this test run; set by global-setup.ts. */
 export const TEST_FOLDER_VARIABLE = 'POOL_TEST_FOLDER';
@@ -40,4 +42,31 @@ function testFolder(): string {
   const folder = process.env[TEST_FOLDER_VARIABLE];
   if (!folder) throw new Error('Only tests that vitest runs have a test folder');
   return folder;
+}
+
+/**
+ * Makes a data folder with an empty database that has all tables.
+ * @throws Error with Prisma's output if the migrations fail
+ */
+export function makeDataFolder(dataDir: string): void {
+  fs.mkdirSync(dataDir, { mode: 0o700 });
+  const prisma = path.join(projectRoot, 'node_modules/prisma/build/index.js');
+  execFileSync(process.execPath, [prisma, 'migrate', 'deploy'], {
+    cwd: projectRoot,
+    env: { ...process.env, DATA_DIR: dataDir, DATABASE_URL: '' },
+    stdio: 'pipe',
+  });
+}
+
+/**
+ * Holds the database of a data folder against all writers, as another program would.
+ * @returns what to call to let it go
+ */
+export function holdDatabase(dataDir: string): () => void {
+  const holder = new Database(path.join(dataDir, 'pool.db'));
+  holder.exec('BEGIN IMMEDIATE');
+  return () => {
+    holder.exec('ROLLBACK');
+    holder.close();
+  };
 }

@@ -1,8 +1,13 @@
-import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { processesFolder, projectRoot, TEST_FOLDER_VARIABLE, templateFolder } from './data-folder';
+import {
+  makeDataFolder,
+  processesFolder,
+  projectRoot,
+  TEST_FOLDER_VARIABLE,
+  templateFolder,
+} from './data-folder';
 
 /**
  * Makes one folder for the whole test run, with a migrated database to copy (`newDataFolder`), and
@@ -11,7 +16,7 @@ import { processesFolder, projectRoot, TEST_FOLDER_VARIABLE, templateFolder } fr
 export default function setUp(): () => void {
   const testFolder = fs.mkdtempSync(path.join(os.tmpdir(), 'pool-test-'));
   process.env[TEST_FOLDER_VARIABLE] = testFolder;
-  migrate(templateFolder(testFolder));
+  makeDataFolder(templateFolder(testFolder));
   hideRealAccounts(templateFolder(testFolder));
   fs.mkdirSync(processesFolder(testFolder));
   return () => {
@@ -29,16 +34,6 @@ function endProcesses(folder: string): void {
       if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
     }
   }
-}
-
-function migrate(dataDir: string): void {
-  fs.mkdirSync(dataDir, { mode: 0o700 });
-  const prisma = path.join(projectRoot, 'node_modules/prisma/build/index.js');
-  execFileSync(process.execPath, [prisma, 'migrate', 'deploy'], {
-    cwd: projectRoot,
-    env: { ...process.env, DATA_DIR: dataDir, DATABASE_URL: '' },
-    stdio: 'pipe',
-  });
 }
 
 /** A first start looks for this file in the data folder, then in the current one. */

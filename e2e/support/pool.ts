@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import { createClient } from '@libsql/client';
 import OpenAI from 'openai';
-import { demoAccount, seedFile } from '../stand-in/accounts';
+import { demoAccounts, seedFile } from '../stand-in/accounts';
 import { type StandIn, startStandIn } from '../stand-in/stand-in';
 import { createKey, importAccounts } from './commands';
 import { newDataFolder, newFolder } from './data-folder';
@@ -28,8 +28,7 @@ export interface PoolOptions extends Omit<ServerOptions, 'dataDir' | 'standInUrl
 /** A stand-in upstream, a server with accounts on it, and a key. */
 export async function startPool(options: PoolOptions = {}): Promise<Pool> {
   const { accounts = 3, settings = {}, ...serverOptions } = options;
-  const seats = Array.from({ length: accounts }, (_, index) => demoAccount(index + 1));
-  const standIn = await startStandIn({ accounts: seats });
+  const standIn = await startStandIn({ accounts: demoAccounts(accounts) });
   const { key, folder } = await filledFolder(accounts);
   const dataDir = newFolder('pool');
   fs.cpSync(folder, dataDir, { recursive: true });
@@ -66,9 +65,8 @@ function filledFolder(accounts: number): Promise<{ key: string; folder: string }
 
 async function fillFolder(accounts: number): Promise<{ key: string; folder: string }> {
   const folder = newDataFolder();
-  const seats = Array.from({ length: accounts }, (_, index) => demoAccount(index + 1));
   // One after the other: the first command makes the encryption key.
-  if (accounts > 0) await importAccounts(folder, seedFile(seats));
+  if (accounts > 0) await importAccounts(folder, seedFile(demoAccounts(accounts)));
   return { key: await createKey(folder, 'test'), folder };
 }
 

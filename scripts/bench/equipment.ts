@@ -1,13 +1,12 @@
 import type { ChildProcess } from 'node:child_process';
-import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import readline from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { demoAccount, seedFile } from '../../e2e/stand-in/accounts';
+import { demoAccounts, seedFile } from '../../e2e/stand-in/accounts';
 import { createKey } from '../../e2e/support/commands';
-import { projectRoot } from '../../e2e/support/data-folder';
+import { makeDataFolder } from '../../e2e/support/data-folder';
 import { freePort } from '../../e2e/support/free-port';
 import { bundlePrograms, nextMessage, programFile, startNode, stopNode } from './children';
 import type { LoadJob, LoadReport, LoadResult } from './load-job';
@@ -132,16 +131,9 @@ async function startStandIn(): Promise<Program> {
 
 /** Makes a database, an account file that the first start takes in, and an API key. */
 async function fillDataFolder(dataDir: string): Promise<string> {
-  fs.mkdirSync(dataDir, { mode: 0o700 });
-  const prisma = path.join(projectRoot, 'node_modules/prisma/build/index.js');
-  execFileSync(process.execPath, [prisma, 'migrate', 'deploy'], {
-    cwd: projectRoot,
-    env: { ...process.env, DATA_DIR: dataDir, DATABASE_URL: '' },
-    stdio: 'pipe',
-  });
-  const seats = Array.from({ length: ACCOUNTS }, (_, index) => demoAccount(index + 1));
+  makeDataFolder(dataDir);
   const file = path.join(dataDir, 'business_gemini_session.json');
-  fs.writeFileSync(file, JSON.stringify(seedFile(seats)));
+  fs.writeFileSync(file, JSON.stringify(seedFile(demoAccounts(ACCOUNTS))));
   return createKey(dataDir, 'bench', { env: noRealSettings });
 }
 

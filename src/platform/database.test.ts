@@ -11,7 +11,7 @@ import {
   writeBehind,
   writeLatestBehind,
 } from '@/platform/write-behind';
-import { newDataFolder } from '../../e2e/support/data-folder';
+import { holdDatabase, newDataFolder } from '../../e2e/support/data-folder';
 
 const INSERT = `INSERT INTO "Setting" ("name", "value", "updatedAt")
   SELECT value->>0, value->>1, '2026-01-01T00:00:00.000+00:00' FROM json_each(?)`;
@@ -33,12 +33,7 @@ const settingsNamed = (prefix: string) =>
 
 /** Holds the database from another connection for `ms`, as another process would. */
 async function heldFor<T>(ms: number, run: () => Promise<T>): Promise<T> {
-  const holder = new Database(path.join(dataDir, 'pool.db'));
-  holder.exec('BEGIN IMMEDIATE');
-  setTimeout(() => {
-    holder.exec('ROLLBACK');
-    holder.close();
-  }, ms);
+  setTimeout(holdDatabase(dataDir), ms);
   return run();
 }
 

@@ -214,6 +214,11 @@ function toEnv(values: Record<string, unknown>): Env {
   };
 }
 
+/** The database's file, absolute. */
+export function databaseFile(): string {
+  return env().databaseUrl.slice('file:'.length);
+}
+
 /**
  * The environment of this process, read once.
  * @throws AppError as `parseEnv`

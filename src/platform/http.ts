@@ -4,17 +4,20 @@ import { processState } from '@/platform/process-state';
 
 const KEEP_ALIVE_MS = 30_000;
 
+function dispatchers(): Map<string, Dispatcher> {
+  return processState('dispatchers', () => new Map<string, Dispatcher>());
+}
+
 /**
  * The connections to the outside through `proxyUrl` (http, https or socks5, with credentials), or
  * direct when it is null: kept alive, TLS verified, `connectMs` to connect. One per proxy and process.
  */
 export function dispatcherFor(proxyUrl: string | null, connectMs: number): Dispatcher {
-  const dispatchers = processState('dispatchers', () => new Map<string, Dispatcher>());
   const name = `${connectMs} ${proxyUrl ?? 'direct'}`;
-  const known = dispatchers.get(name);
+  const known = dispatchers().get(name);
   if (known) return known;
   const made = makeDispatcher(proxyUrl, connectMs);
-  dispatchers.set(name, made);
+  dispatchers().set(name, made);
   return made;
 }
 
@@ -41,7 +44,7 @@ function makeDispatcher(proxyUrl: string | null, connectMs: number): Dispatcher 
 
 /** Closes all connections to the outside. */
 export async function closeDispatchers(): Promise<void> {
-  const dispatchers = processState('dispatchers', () => new Map<string, Dispatcher>());
-  await Promise.all([...dispatchers.values()].map((dispatcher) => dispatcher.destroy()));
-  dispatchers.clear();
+  const open = [...dispatchers().values()];
+  dispatchers().clear();
+  await Promise.all(open.map((dispatcher) => dispatcher.destroy()));
 }

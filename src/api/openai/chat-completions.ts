@@ -5,12 +5,10 @@ import { type Completion, createCompletion } from '@/features/chat/completion';
 import { chunkWriter, eventPieces, toChatCompletion } from '@/features/chat/to-openai';
 import { settings } from '@/features/settings/settings';
 import { parseChatCompletionRequest } from '@/openai/chat';
-import { statusOf } from '@/openai/errors';
 import { completionId } from '@/openai/ids';
 import { SSE_DONE, sseData } from '@/openai/sse';
 import { excerpt } from '@/platform/errors';
 
-const CLIENT_LEFT = 499;
 const MAX_LOGGED_CHARACTERS = 200;
 
 /** `POST /v1/chat/completions` (contract 3). */
@@ -77,10 +75,9 @@ async function stream(
     commentEveryMs,
     toShown: (error) => toShown(error, record.requestId),
     onFirstByte: () => record.firstByte(),
-    onEnd(how) {
-      if (how === 'done') record.finish(200, null);
-      else if (how === 'left') record.finish(CLIENT_LEFT, 'client_left');
-      else record.finish(statusOf(how), how.code);
+    onEnd(failure) {
+      if (failure) record.fail(failure);
+      else record.finish(200, null);
     },
   });
 }

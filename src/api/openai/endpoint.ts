@@ -33,9 +33,6 @@ export interface EndpointOptions {
   logged: boolean;
 }
 
-// A stopping server is gone in a moment; another one of the same address takes over.
-const SHUTDOWN_RETRY_MS = 5_000;
-
 const exposed = 'x-request-id, retry-after';
 
 /**
@@ -72,9 +69,7 @@ async function answer(
   const record = new RequestRecord(requestId, path, options.logged);
   try {
     if (isDraining()) {
-      throw new AppError('server_shutting_down', 'The server is stopping. Try again in a moment.', {
-        retryAfterMs: SHUTDOWN_RETRY_MS,
-      });
+      throw new AppError('server_shutting_down', 'The server is stopping. Try again in a moment.');
     }
     const key = await verifyKey(presentedKey(request.headers), record.startedAtMs);
     record.key = key;
@@ -85,9 +80,8 @@ async function answer(
     return reply;
   } catch (error) {
     const shown = toShown(error, requestId);
-    const reply = errorReply(shown, allowed);
-    record.finish(reply.status, shown.detail ?? shown.code);
-    return reply;
+    record.fail(shown);
+    return errorReply(shown, allowed);
   }
 }
 

@@ -1,8 +1,7 @@
 import { type Call, openAiEndpoint } from '@/api/openai/endpoint';
 import { jsonReply, type Reply } from '@/api/reply';
-import { findModelById, listModels } from '@/features/models/models';
+import { findModelById, listModels, modelNotFound } from '@/features/models/models';
 import { toModel, toModelList } from '@/openai/models';
-import { AppError, excerpt } from '@/platform/errors';
 
 const LIST_PATH = '/v1/models';
 
@@ -22,11 +21,7 @@ export const model = openAiEndpoint({ methods: { GET: retrieve }, logged: false 
 async function retrieve({ key, path }: Call): Promise<Reply> {
   const id = decoded(path.slice(LIST_PATH.length + 1).replace(/\/$/, ''));
   const found = await findModelById(key.models, id);
-  if (!found) {
-    throw new AppError('model_not_found', `The model "${excerpt(id)}" does not exist.`, {
-      param: 'model',
-    });
-  }
+  if (!found) throw modelNotFound(id);
   return jsonReply(200, toModel(found));
 }
 

@@ -2,7 +2,8 @@ import type { Trace } from '@/features/accounts/pool';
 import type { TokenUsage } from '@/features/chat/completion';
 import type { ApiKey } from '@/features/keys/keys';
 import { logRequest } from '@/features/usage/usage';
-import { excerpt } from '@/platform/errors';
+import { statusOf } from '@/openai/errors';
+import { type AppError, excerpt } from '@/platform/errors';
 import { log } from '@/platform/log';
 
 const noUsage: TokenUsage = { promptTokens: 0, completionTokens: 0, reasoningTokens: 0 };
@@ -34,6 +35,11 @@ export class RequestRecord {
   /** Notes that the first content is on its way to the caller. */
   firstByte(): void {
     this.#firstByteMs ??= Date.now() - this.startedAtMs;
+  }
+
+  /** Writes line and row of a call that failed, with the code that the caller reads. */
+  fail(error: AppError): void {
+    this.finish(statusOf(error), error.detail ?? error.code);
   }
 
   /** Writes line and row, once. */

@@ -1,7 +1,7 @@
 import type { Reply } from '@/api/reply';
 import { toErrorBody } from '@/openai/errors';
 import { SSE_HEADERS, sseComment, sseData } from '@/openai/sse';
-import type { AppError } from '@/platform/errors';
+import { AppError } from '@/platform/errors';
 
 export interface StreamOptions {
   /** The headers go out after this silence, even without content. */
@@ -12,8 +12,8 @@ export interface StreamOptions {
   toShown(error: unknown): AppError;
   /** The first content is on its way. */
   onFirstByte(): void;
-  /** The stream is over: well, failed, or left by the caller. */
-  onEnd(how: 'done' | 'left' | AppError): void;
+  /** The stream is over, called once: well, or with what went wrong (`client_left` included). */
+  onEnd(failure: AppError | null): void;
 }
 
 /**
@@ -57,6 +57,7 @@ class EventSource implements UnderlyingDefaultSource<Uint8Array> {
   #first: Promise<IteratorResult<string>> | null;
   #comments: NodeJS.Timeout | undefined;
   #unreadSince: number | null = null;
+  #isOver = false;
 
   constructor(
     iterator: AsyncIterator<string>,
@@ -88,21 +89,25 @@ class EventSource implements UnderlyingDefaultSource<Uint8Array> {
   async pull(controller: Controller): Promise<void> {
     try {
       const result = await (this.#first ?? this.#iterator.next());
+      // Left while it waited: the stream takes nothing any more.
+      if (this.#isOver) return;
       if (this.#first) this.#options.onFirstByte();
       this.#first = null;
-      if (result.done) this.#close(controller, 'done');
-      else this.#write(controller, result.value);
+      if (!result.done) return this.#write(controller, result.value);
+      controller.close();
+      this.#end(null);
     } catch (error) {
+      if (this.#isOver) return;
       const shown = this.#options.toShown(error);
       const isLeft = shown.code === 'client_left';
       if (!isLeft) this.#write(controller, sseData(JSON.stringify(toErrorBody(shown))));
-      this.#close(controller, isLeft ? 'left' : shown);
+      controller.close();
+      this.#end(shown);
     }
   }
 
   async cancel(): Promise<void> {
-    clearInterval(this.#comments);
-    this.#options.onEnd('left');
+    this.#end(new AppError('client_left', 'The client closed the connection.'));
     await this.#iterator.return?.();
   }
 
@@ -111,9 +116,10 @@ class EventSource implements UnderlyingDefaultSource<Uint8Array> {
     this.#comments?.refresh();
   }
 
-  #close(controller: Controller, how: 'done' | 'left' | AppError): void {
+  #end(failure: AppError | null): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
     clearInterval(this.#comments);
-    controller.close();
-    this.#options.onEnd(how);
+    this.#options.onEnd(failure);
   }
 }

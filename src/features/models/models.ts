@@ -58,11 +58,7 @@ export async function listModels(allowed: ModelAllowList): Promise<Model[]> {
 export async function getModel(allowed: ModelAllowList, name: string): Promise<Model> {
   const { byName } = await cachedTable(TABLE, load);
   const model = byName.get(name);
-  if (!model) {
-    throw new AppError('model_not_found', `The model "${excerpt(name)}" does not exist.`, {
-      param: 'model',
-    });
-  }
+  if (!model) throw modelNotFound(name);
   if (!mayUse(allowed, model)) {
     throw new AppError(
       'model_not_allowed',
@@ -71,6 +67,13 @@ export async function getModel(allowed: ModelAllowList, name: string): Promise<M
     );
   }
   return model;
+}
+
+/** What is said of a model that is not there. */
+export function modelNotFound(name: string): AppError {
+  return new AppError('model_not_found', `The model "${excerpt(name)}" does not exist.`, {
+    param: 'model',
+  });
 }
 
 /**

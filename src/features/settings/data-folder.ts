@@ -3,7 +3,7 @@ import path from 'node:path';
 import { readMark, writeMark } from '@/features/settings/settings';
 import { decrypt, encrypt, KEY_FILE, loadEncryptionKey } from '@/platform/crypto';
 import { openDatabase, query } from '@/platform/db';
-import { env } from '@/platform/env';
+import { databaseFile, env } from '@/platform/env';
 import { AppError } from '@/platform/errors';
 import { makeFolder } from '@/platform/make-folder';
 
@@ -34,7 +34,7 @@ export async function openDataFolder(): Promise<void> {
 
 /** The database holds names, mail addresses and hashes: whatever the folder's mode, it is ours alone. */
 function keepToOwner(): void {
-  const database = env().databaseUrl.slice('file:'.length);
+  const database = databaseFile();
   const key = path.join(/*turbopackIgnore: true*/ env().dataDir, KEY_FILE);
   for (const file of [database, `${database}-wal`, `${database}-shm`, key]) {
     if (existsSync(/*turbopackIgnore: true*/ file))
@@ -55,7 +55,7 @@ async function readCheck(): Promise<string | null> {
 
 /** Null for what the operator can't mend. */
 function mendOf(failure: string): string | null {
-  const file = env().databaseUrl.slice('file:'.length);
+  const file = databaseFile();
   if (/no such table/i.test(failure)) {
     return 'The database has no tables yet. Run: npx prisma migrate deploy';
   }
