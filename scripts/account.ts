@@ -1,21 +1,60 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { getAccount, listAccounts, setEnabled } from '@/features/accounts/accounts';
-import { testAccount } from '@/features/accounts/lease';
+import { parseArgs } from 'node:util';
+import { type TestDepth, testAccount } from '@/features/accounts/account-test';
+import {
+  type AccountSummary,
+  deleteAccount,
+  getAccount,
+  listAccounts,
+  setEnabled,
+  setOptions,
+  totalLeft,
+} from '@/features/accounts/accounts';
+import type { AccountOptions } from '@/features/accounts/schema';
 import { importLegacyConfig } from '@/features/transfer/import-legacy';
+import { type QuotaKind, quotaKinds } from '@/gemini/tools';
 import { AppError } from '@/platform/errors';
 import { printable, printTable, runCommand } from './command-line.ts';
 
 const HELP = `npm run account -- import FILE    take accounts, models and proxy from a business_gemini_session.json
-npm run account -- list           all accounts with their state
+npm run account -- list           all accounts with their state and what they did today
 npm run account -- enable A       A is an id, csesidx or label
 npm run account -- disable A
-npm run account -- test A         fetch a signing key and make a session`;
+npm run account -- delete A
+npm run account -- test A [--depth key|session|chat]
+                                  fetch a signing key, make a session (the default), ask for a word
+npm run account -- set A NAME=VALUE ...
+                                  label=…, weight=1…, proxy=URL|direct, max-concurrent=N,
+                                  text-limit=N, images-limit=N, videos-limit=N (uses a day);
+                                  none as a value: as the settings say`;
 
-await runCommand(HELP, async ([verb, name, ...rest]) => {
-  if (rest.length > 0) return false;
+const depths: readonly string[] = ['key', 'session', 'chat'] satisfies TestDepth[];
+
+const optionNames: Record<string, keyof AccountOptions> = {
+  label: 'label',
+  weight: 'weight',
+  proxy: 'proxyUrl',
+  'max-concurrent': 'maxConcurrent',
+  'text-limit': 'textLimit',
+  'images-limit': 'imagesLimit',
+  'videos-limit': 'videosLimit',
+};
+
+const unitOf: Record<QuotaKind, string> = { text: 'questions', images: 'images', videos: 'videos' };
+
+await runCommand(HELP, async (argv) => {
+  const { values, positionals } = parseArgs({
+    args: argv,
+    allowPositionals: true,
+    options: { depth: { type: 'string' } },
+  });
+  const [verb, name, ...rest] = positionals;
   if (verb === 'list' && !name) return list();
   if (!verb || !name) return false;
+  if (values.depth !== undefined && verb !== 'test') return false;
+  if (verb === 'set') return rest.length > 0 && set(name, rest);
+  if (rest.length > 0) return false;
   switch (verb) {
     case 'import':
       return importFile(name);
@@ -28,41 +67,106 @@ await runCommand(HELP, async ([verb, name, ...rest]) => {
       );
       return true;
     }
-    case 'test': {
+    case 'delete': {
       const account = await getAccount(name);
-      const { durationMs, failure } = await testAccount(account);
-      if (failure) {
-        const { fault, message } = failure;
-        throw new AppError(
-          'upstream_error',
-          `The account ${account.label} does not work: ${fault}: ${message}`,
-        );
-      }
-      console.log(`The account ${account.label} works (${durationMs} ms).`);
+      await deleteAccount(account.id);
+      console.log(
+        `The account ${account.label} is deleted. A running server sees it within a second.`,
+      );
       return true;
     }
+    case 'test':
+      return test(name, values.depth ?? 'session');
     default:
       return false;
   }
 });
 
+async function test(name: string, depth: string): Promise<boolean> {
+  if (!depths.includes(depth)) return false;
+  const account = await getAccount(name);
+  const { durationMs, answer, failure } = await testAccount(account, depth as TestDepth);
+  if (failure) {
+    const { fault, message } = failure;
+    throw new AppError(
+      'upstream_error',
+      `The account ${account.label} does not work: ${fault}: ${message}`,
+    );
+  }
+  const said = answer === null ? '' : ` The model said: ${printable(answer)}`;
+  console.log(`The account ${account.label} works (${durationMs} ms).${said}`);
+  return true;
+}
+
+async function set(name: string, assignments: string[]): Promise<true> {
+  const account = await getAccount(name);
+  const options = Object.fromEntries(assignments.map(parseAssignment));
+  await setOptions(account.id, options);
+  console.log(`The account ${account.label} is set. A running server sees it within a second.`);
+  return true;
+}
+
+function parseAssignment(text: string): [keyof AccountOptions, string | number | null] {
+  const cut = text.indexOf('=');
+  const name = optionNames[text.slice(0, cut)];
+  if (cut < 0 || name === undefined) {
+    throw new AppError(
+      'invalid_request',
+      `Not understood: ${text}. Known: ${Object.keys(optionNames).join(', ')}, each with =VALUE.`,
+    );
+  }
+  const value = text.slice(cut + 1);
+  if (value === 'none') return [name, null];
+  const isText = name === 'label' || name === 'proxyUrl';
+  return [name, isText ? value : Number(value)];
+}
+
 async function list(): Promise<true> {
   const nowMs = Date.now();
   const accounts = await listAccounts(nowMs);
   printTable(
-    ['label', 'csesidx', 'state', 'rests for', 'last failure'],
-    accounts.map(({ label, csesidx, state, restUntilMs, fault, reason }) => [
-      label,
-      csesidx,
-      state,
-      restUntilMs !== null && restUntilMs > nowMs
-        ? `${Math.ceil((restUntilMs - nowMs) / 1_000)} s`
-        : '-',
-      fault ? `${fault}: ${reason ?? ''}` : '-',
+    ['label', 'csesidx', 'state', 'rests for', 'today', 'last failure'],
+    accounts.map((account) => [
+      account.label,
+      account.csesidx,
+      account.state,
+      restOf(account, nowMs),
+      quotaKinds
+        .map((kind) => usesOf(account, kind))
+        .filter(Boolean)
+        .join(', ') || '-',
+      failureOf(account),
     ]),
     'There is no account yet. Take some in: npm run account -- import business_gemini_session.json',
   );
+  const left = totalLeft(accounts);
+  for (const kind of quotaKinds) {
+    if (left[kind] !== null) console.log(`About ${left[kind]} ${unitOf[kind]} left today.`);
+  }
   return true;
+}
+
+function restOf({ restUntilMs }: AccountSummary, nowMs: number): string {
+  const rests = quotaKinds.flatMap((kind) => {
+    const untilMs = restUntilMs[kind];
+    // While text rests, everything does.
+    if (untilMs === undefined || (kind !== 'text' && untilMs === restUntilMs.text)) return [];
+    const seconds = `${Math.ceil((untilMs - nowMs) / 1_000)} s`;
+    return [kind === 'text' ? seconds : `${seconds} (${kind})`];
+  });
+  return rests.join(', ') || '-';
+}
+
+function usesOf({ today }: AccountSummary, kind: QuotaKind): string {
+  const { used, left } = today[kind];
+  if (left !== null) return `${used} of ${used + left} ${unitOf[kind]}`;
+  return used > 0 ? `${used} ${unitOf[kind]}` : '';
+}
+
+function failureOf({ fault, reason, faultAtMs }: AccountSummary): string {
+  if (!fault) return '-';
+  const at = faultAtMs === null ? '' : ` (${new Date(faultAtMs).toISOString().slice(0, 19)}Z)`;
+  return `${fault}: ${reason ?? ''}${at}`;
 }
 
 async function importFile(file: string): Promise<true> {

@@ -4,14 +4,22 @@
  */
 import { parseArgs } from 'node:util';
 import { setUp } from './bench/equipment';
-import { soakFailure, soakReport, throughputReport, writeSection } from './bench/report';
+import { measurePool } from './bench/pool';
+import {
+  poolReport,
+  soakFailure,
+  soakReport,
+  throughputReport,
+  writeSection,
+} from './bench/report';
 import { soak } from './bench/soak';
 import { measureThroughput, type Plan } from './bench/throughput';
 
 const help = `Usage: npm run bench -- [options]
 
-Without options: throughput and soak, about eight minutes; rewrites the figures in docs/benchmarks.md.
+Without options: pool, throughput and soak, about nine minutes; rewrites the figures in docs/benchmarks.md.
 
+  --pool        the choice among 10 to 10,000 accounts alone
   --soak        the soak alone: 500 streams of 30 s at once
   --seconds N   throughput alone, with rounds of N seconds (5 without this)
   --quick       throughput alone, a short round each; docs/benchmarks.md stays as it is
@@ -30,6 +38,12 @@ else await bench();
 
 async function bench(): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130));
+  if (!values.soak && !values.quick && values.seconds === undefined) {
+    const report = poolReport(measurePool());
+    console.log(`${report}\n`);
+    writeSection('pool', report);
+    if (values.pool) return;
+  }
   const isPart = values.quick || values.seconds !== undefined;
   const equipment = await setUp();
   try {
@@ -55,6 +69,7 @@ function readOptions() {
   try {
     const { values } = parseArgs({
       options: {
+        pool: { type: 'boolean', default: false },
         soak: { type: 'boolean', default: false },
         seconds: { type: 'string' },
         quick: { type: 'boolean', default: false },

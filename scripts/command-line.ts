@@ -9,14 +9,17 @@ import { stopWriteBehind } from '@/platform/write-behind';
 
 /**
  * Runs a command on the data folder, beside a running server or without one. `run` answers false if
- * it does not understand its arguments: the help is shown then. Sets the exit code.
+ * it does not understand its arguments: the help is shown then. Sets the exit code; `run` may set it
+ * to say that what it found is not well.
+ * @param options.bare true for a command that does its work without arguments, too
  */
 export async function runCommand(
   help: string,
   run: (argv: string[]) => Promise<boolean>,
+  options: { bare?: boolean } = {},
 ): Promise<void> {
   const argv = process.argv.slice(2);
-  if (argv.length === 0 || argv.includes('--help')) {
+  if ((argv.length === 0 && !options.bare) || argv.includes('--help')) {
     console.log(help);
     return;
   }

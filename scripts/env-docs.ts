@@ -59,15 +59,38 @@ const meanings: Record<keyof Settings, Record<Language, string>> = {
     en: 'A silent stream gets a comment line this often, so that proxies keep it open.',
     zh: '流静默时发送注释行的间隔，防止代理断开连接。',
   },
+  selectionStrategy: {
+    en: 'How the pool chooses among the accounts that may serve: in turn, the least busy, at random by weight, or one until it is full.',
+    zh: '在可用账号中如何选择：轮流、最空闲、按权重随机，或先用满一个再用下一个。',
+  },
+  maxConcurrentPerAccount: {
+    en: 'Requests that an account serves at the same time. An account may have its own.',
+    zh: '每个账号同时处理的请求数。账号可单独设置。',
+  },
+  queueWaitMs: {
+    en: 'A request waits so long when all accounts are busy or rest for a moment.',
+    zh: '所有账号繁忙或短暂冷却时，请求最多等待这么久。',
+  },
+  queueLimit: {
+    en: 'Requests that wait at the same time; further ones are refused at once.',
+    zh: '同时等待的请求数上限；超过即被拒绝。',
+  },
+  textDailyLimit: {
+    en: 'Questions a day that each account has, till midnight Pacific time. An account may have its own.',
+    zh: '每个账号每天的提问次数，按太平洋时间午夜重置。账号可单独设置。',
+  },
+  imagesDailyLimit: { en: 'Images a day, likewise.', zh: '每天的图片数量，同上。' },
+  videosDailyLimit: { en: 'Videos a day, likewise.', zh: '每天的视频数量，同上。' },
   overloadRestMs: {
     en: 'Rest of an account after an overloaded upstream; doubles.',
     zh: '上游过载后账号的冷却时间；逐次加倍。',
   },
   overloadRestMaxMs: { en: 'The longest such rest.', zh: '上述冷却的上限。' },
   faultRestMs: {
-    en: 'Rest after a failed connection, a 5xx or a broken answer.',
-    zh: '连接失败、5xx 或回答中断后的冷却时间。',
+    en: 'Rest after a failed connection, a 5xx or a broken answer; doubles.',
+    zh: '连接失败、5xx 或回答中断后的冷却时间；逐次加倍。',
   },
+  faultRestMaxMs: { en: 'The longest such rest.', zh: '上述冷却的上限。' },
   quotaRestMs: {
     en: 'Rest after a 429 that names no time; doubles.',
     zh: '收到未注明时间的 429 后的冷却时间；逐次加倍。',

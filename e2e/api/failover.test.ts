@@ -29,12 +29,13 @@ async function illRow(number: number) {
   return row;
 }
 
-async function accountRow(number: number) {
+async function accountRow(number: number): Promise<Record<string, unknown> | undefined> {
   const rows = await query(pool.server.dataDir, {
     sql: 'SELECT * FROM "Account" ORDER BY "label"',
     args: [],
   });
-  return rows[number - 1];
+  const row = rows[number - 1];
+  return row && { ...row, rests: JSON.parse(String(row.rests)) };
 }
 
 /** So long that everything is in its row. */
@@ -162,7 +163,7 @@ describe('the pool with three accounts', () => {
     }
     expect(asked('demo-1').streamAssist).toBeGreaterThanOrEqual(2);
     await written();
-    expect(await accountRow(1)).toMatchObject({ condition: 'ok', restUntil: null });
+    expect(await accountRow(1)).toMatchObject({ condition: 'ok', rests: {} });
   });
 
   it('never has one request on two accounts at once', async () => {
@@ -251,7 +252,7 @@ describe('health', () => {
       expect(answer.status).toBe(429);
       expect(Number(answer.headers.get('retry-after'))).toBeLessThanOrEqual(60);
     }
-    expect(await illRow(1)).toMatchObject({ failures: 1 });
+    expect(await illRow(1)).toMatchObject({ rests: { text: { failures: 1 } } });
   });
 
   it('is not mended by an answer that began before the failure', async () => {

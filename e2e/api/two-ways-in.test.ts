@@ -6,6 +6,7 @@ import type { Way } from '../support/server';
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 const PATHS = [
   '/health',
+  '/ready',
   '/v1',
   '/v1/',
   '/v1/models',

@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { projectRoot } from '../../e2e/support/data-folder';
+import type { PoolFigures } from './pool';
 import { type SoakResult, soakLimits } from './soak';
 import type { Comparison, Figures, Plan, Throughput } from './throughput';
 
@@ -9,7 +10,7 @@ const document = path.join(projectRoot, 'docs/benchmarks.md');
 const GIB = 1_073_741_824;
 
 /** The part of docs/benchmarks.md that a run rewrites. */
-export type Section = 'bench' | 'soak';
+export type Section = 'bench' | 'pool' | 'soak';
 
 /** What was measured, as Markdown. */
 export function throughputReport({ standIn, comparisons }: Throughput, plan: Plan): string {
@@ -42,6 +43,36 @@ export function throughputReport({ standIn, comparisons }: Throughput, plan: Pla
         'RSS MB',
       ],
       comparisons.flatMap(comparisonRows),
+    ),
+  ].join('\n');
+}
+
+/** How long the choice among accounts takes, as Markdown. */
+export function poolReport(figures: PoolFigures[]): string {
+  return [
+    conditions(),
+    '',
+    ...table(
+      [
+        'Accounts',
+        'round robin µs',
+        'least in flight µs',
+        'weighted random µs',
+        'fill first µs',
+        '9 of 10 resting µs',
+        'first turn ms',
+        'plain scan µs',
+      ],
+      figures.map(({ accounts, turnMicroseconds, ...others }) => [
+        accounts.toLocaleString('en-US'),
+        tenths(turnMicroseconds.round_robin),
+        tenths(turnMicroseconds.least_in_flight),
+        tenths(turnMicroseconds.weighted_random),
+        tenths(turnMicroseconds.fill_first),
+        tenths(others.mostRestingMicroseconds),
+        tenths(others.firstTurnMs),
+        tenths(others.scanMicroseconds),
+      ]),
     ),
   ].join('\n');
 }
@@ -131,7 +162,7 @@ function conditions(): string {
 }
 
 function table(heads: string[], rows: string[][]): string[] {
-  const rule = heads.map((head) => (/^[a-zC]|^RSS/.test(head) ? '---:' : '---'));
+  const rule = heads.map((head) => (/^[a-z0-9C]|^RSS/.test(head) ? '---:' : '---'));
   return [heads, rule, ...rows].map((cells) => `| ${cells.join(' | ')} |`);
 }
 

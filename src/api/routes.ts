@@ -2,10 +2,12 @@ import { health } from '@/api/health';
 import { chatCompletions } from '@/api/openai/chat-completions';
 import { model, models } from '@/api/openai/models';
 import { notOffered } from '@/api/openai/not-offered';
+import { ready } from '@/api/ready';
 import type { Endpoint } from '@/api/reply';
 
 const exact: Record<string, Endpoint> = {
   '/health': health,
+  '/ready': ready,
   '/v1/chat/completions': chatCompletions,
   '/v1/models': models,
 };

@@ -1,7 +1,8 @@
 import http from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { Agent, ProxyAgent } from 'undici';
+import { Agent } from 'undici';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { closeDispatchers, dispatcherFor } from '@/platform/http';
 import { createSession, type GeminiConnection, type GeminiTurn, openAnswer } from './client';
 import { isGeminiError } from './errors';
 import type { GeminiEvent } from './events';
@@ -11,6 +12,7 @@ const turn: GeminiTurn = {
   sessionName: 'collections/x/sessions/42',
   prompt: 'hello',
   modelId: 'gemini-2.5-flash',
+  tools: ['web_search'],
   languageCode: 'zh-CN',
   timeZone: 'Etc/UTC',
 };
@@ -173,6 +175,17 @@ describe('the question', () => {
     });
   });
 
+  test('may use the tools of the turn', async () => {
+    let sent = '';
+    handle = (_request, response, body) => {
+      sent = body;
+      response.end(json([last]));
+    };
+    const drawing: GeminiTurn = { ...turn, tools: ['image'] };
+    await read(await openAnswer(connectionWith(), identity, drawing, never()));
+    expect(JSON.parse(sent).streamAssistRequest.toolsSpec).toEqual({ imageGenerationSpec: {} });
+  });
+
   test('names no model when the server shall choose, and survives any language', async () => {
     let sent = '';
     handle = (_request, response, body) => {
@@ -205,6 +218,18 @@ describe('the answer', () => {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     expect(seen.size).toBe(1);
+  });
+
+  test('may be a file alone, which ends the wait for content', async () => {
+    const file = { fileId: '9001', mimeType: 'image/png' };
+    const replies = [{ groundedContent: { content: { file } } }];
+    handle = (_request, response) => {
+      response.write(`[${json({ streamAssistResponse: { answer: { replies } } })},`);
+      setTimeout(() => response.end(`${json(last)}]`), 120);
+    };
+    expect(await read(await open({ firstContentMs: 60 }))).toEqual({
+      events: [{ type: 'file', ...file }, end],
+    });
   });
 
   test('is over with its last state, whatever follows', async () => {
@@ -284,13 +309,13 @@ describe('failures', () => {
     const proxy = http.createServer();
     proxy.on('connect', (_request, socket) => socket.end('HTTP/1.1 407 No\r\n\r\n'));
     await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
-    const dispatcher = new ProxyAgent(`http://127.0.0.1:${(proxy.address() as AddressInfo).port}`);
-    const connection = { ...connectionWith(), dispatcher };
+    const proxyUrl = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+    const connection = { ...connectionWith(), dispatcher: dispatcherFor(proxyUrl, 1_000) };
     const ask = () => openAnswer(connection, identity, turn, never());
-    await expect(ask()).rejects.toMatchObject({ fault: 'egress', reason: 'UND_ERR_ABORTED' });
+    await expect(ask()).rejects.toMatchObject({ fault: 'egress', reason: 'PROXY_AUTH' });
     await new Promise((resolve) => proxy.close(resolve));
-    await expect(ask()).rejects.toMatchObject({ fault: 'egress', reason: 'ECONNREFUSED' });
-    await dispatcher.destroy();
+    await expect(ask()).rejects.toMatchObject({ fault: 'egress', reason: 'PROXY_UNREACHABLE' });
+    await closeDispatchers();
   });
 
   test('a header sent twice does no harm', async () => {

@@ -4,6 +4,7 @@ import { flavourOf, type GeminiEndpoints } from './endpoints';
 import { classifyReply, GeminiError } from './errors';
 import type { GeminiEvent } from './events';
 import { collectBody, Exchange, readReply } from './exchange';
+import { type GeminiTool, toolsSpecOf } from './tools';
 
 /** The way to the upstream: hosts, egress (a proxy is another dispatcher) and wait limits. */
 export interface GeminiConnection {
@@ -14,7 +15,7 @@ export interface GeminiConnection {
     keyMs: number;
     /** Creation of a session. */
     sessionMs: number;
-    /** From sending to the first text or thought. */
+    /** From sending to the first text, thought or file. */
     firstContentMs: number;
     /** Silence between two pieces. */
     idleMs: number;
@@ -36,6 +37,8 @@ export interface GeminiTurn {
   prompt: string;
   /** null = the server chooses. */
   modelId: string | null;
+  /** What it may use for the answer. */
+  tools: readonly GeminiTool[];
   /** BCP 47, such as `en-US`. */
   languageCode: string;
   /** IANA name. */
@@ -149,7 +152,7 @@ function envelope(identity: GeminiIdentity) {
   return { configId: identity.configId, additionalParams: { token: '-' } };
 }
 
-/** Protocol 9.1; `toolsSpec` holds permissions, not commands (protocol 10.2). */
+/** Protocol 9.1. */
 function chatBody(identity: GeminiIdentity, turn: GeminiTurn): string {
   return JSON.stringify({
     ...envelope(identity),
@@ -159,7 +162,7 @@ function chatBody(identity: GeminiIdentity, turn: GeminiTurn): string {
       filter: '',
       fileIds: [],
       answerGenerationMode: 'NORMAL',
-      toolsSpec: { toolRegistry: 'default_tool_registry', webGroundingSpec: {} },
+      toolsSpec: toolsSpecOf(turn.tools),
       languageCode: turn.languageCode,
       userMetadata: { timeZone: turn.timeZone },
       assistSkippingMode: 'REQUEST_ASSIST',

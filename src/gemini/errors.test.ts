@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { ProxyError } from '@/platform/proxy-error';
 import {
   classifyErrorObject,
   classifyNetworkError,
@@ -189,7 +190,6 @@ describe('network errors', () => {
     ['UND_ERR_CONNECT_TIMEOUT', 'egress', 'UND_ERR_CONNECT_TIMEOUT'],
     ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'egress', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE'],
     ['ERR_TLS_CERT_ALTNAME_INVALID', 'egress', 'ERR_TLS_CERT_ALTNAME_INVALID'],
-    ['UND_ERR_SOCKS5_AUTH_FAILED', 'egress', 'UND_ERR_SOCKS5_AUTH_FAILED'],
     ['ECONNRESET', 'upstream', 'connection_lost'],
     ['UND_ERR_SOCKET', 'upstream', 'connection_lost'],
     ['HPE_INVALID_CONSTANT', 'upstream', 'bad_http'],
@@ -204,8 +204,21 @@ describe('network errors', () => {
     const wrapped = new TypeError('fetch failed', { cause: withCode('ECONNREFUSED') });
     expect(classifyNetworkError(wrapped).fault).toBe('egress');
     expect(classifyNetworkError(withCode('ECONNRESET'), { connected: false }).fault).toBe('egress');
-    expect(classifyNetworkError(new Error('Socks5 Authentication failed')).fault).toBe('egress');
+    const brokenTls = new Error('Client network socket disconnected before secure TLS connection');
+    expect(classifyNetworkError(brokenTls).fault).toBe('egress');
   });
+
+  test.each(['PROXY_UNREACHABLE', 'PROXY_AUTH', 'PROXY_NO_ROUTE'] as const)(
+    '%s is the egress under that name',
+    (reason) => {
+      const error = new ProxyError(reason, 'what the operator reads');
+      expect(classifyNetworkError(error)).toMatchObject({
+        fault: 'egress',
+        reason,
+        message: 'what the operator reads',
+      });
+    },
+  );
 
   test('an abort of the caller is nobody’s fault; a GeminiError stays itself', () => {
     expect(classifyNetworkError(new DOMException('x', 'AbortError')).fault).toBe('client_left');

@@ -1,3 +1,5 @@
+import { isProxyError } from '@/platform/proxy-error';
+
 /**
  * Whose failure it is (design 9). `client_left` and `ours` are in the list since the log and the
  * metrics use the same words; the upstream client itself never throws `ours`.
@@ -205,15 +207,15 @@ function redacted(message: string): string {
   return message.slice(0, 300).replace(/\s+/g, ' ').replace(secrets, '***');
 }
 
-/** No connection came about: name, route, TLS or proxy. */
+/** No connection came about: name, route or TLS. */
 const egressCodes =
-  /^(?:ECONNREFUSED|ENOTFOUND|EAI_|ENETUNREACH|EHOSTUNREACH|EADDRNOTAVAIL|EPROTO|CERT_|ERR_TLS|ERR_SSL|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|HOSTNAME_MISMATCH|UND_ERR_CONNECT_TIMEOUT|UND_ERR_PRX|UND_ERR_SOCKS5|UND_ERR_ABORTED|UND_ERR_DESTROYED|UND_ERR_CLOSED)/;
+  /^(?:ECONNREFUSED|ENOTFOUND|EAI_|ENETUNREACH|EHOSTUNREACH|EADDRNOTAVAIL|EPROTO|CERT_|ERR_TLS|ERR_SSL|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|HOSTNAME_MISMATCH|UND_ERR_CONNECT_TIMEOUT|UND_ERR_DESTROYED|UND_ERR_CLOSED)/;
 
 /**
  * The failure that an error of the network means; a `GeminiError` is returned as it is.
  *
- * Reasons of ours: `timeout`, `bad_http`, `connection_lost`, else the error's own code. A refused
- * proxy tunnel is an `AbortError` with code UND_ERR_ABORTED in undici, so that code is `egress`.
+ * Reasons of ours: `timeout`, `bad_http`, `connection_lost`, and of a proxy `PROXY_UNREACHABLE`,
+ * `PROXY_AUTH`, `PROXY_NO_ROUTE`; else the error's own code.
  *
  * @param options.connected whether the request had a connection, where that is known: an error
  *   before it is `egress` whatever its code, such as a reset in the TLS handshake.
@@ -223,9 +225,11 @@ export function classifyNetworkError(
   options: { connected?: boolean } = {},
 ): GeminiError {
   if (isGeminiError(error)) return error;
+  if (isProxyError(error)) {
+    return new GeminiError('egress', error.message, { reason: error.code, cause: error });
+  }
   const { name, code } = nameAndCodeOf(error);
-  const isAbort = name === 'AbortError' || name === 'ResponseAborted';
-  if (isAbort && code !== 'UND_ERR_ABORTED') {
+  if (name === 'AbortError' || name === 'ResponseAborted') {
     return new GeminiError('client_left', 'The caller left', { cause: error });
   }
   const label = code || name;
@@ -239,7 +243,7 @@ export function classifyNetworkError(
       cause: error,
     });
   }
-  if (options.connected === false || egressCodes.test(code) || isTlsOrProxyTrouble(error)) {
+  if (options.connected === false || egressCodes.test(code) || isBrokenHandshake(error)) {
     return new GeminiError('egress', `No connection to the upstream: ${label}`, {
       reason: label,
       cause: error,
@@ -261,6 +265,6 @@ function nameAndCodeOf(error: unknown): { name: string; code: string } {
   return { name: name || 'unknown error', code: '' };
 }
 
-function isTlsOrProxyTrouble(error: unknown): boolean {
-  return error instanceof Error && /before secure TLS|socks|proxy/i.test(error.message);
+function isBrokenHandshake(error: unknown): boolean {
+  return error instanceof Error && error.message.includes('before secure TLS');
 }

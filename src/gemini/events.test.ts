@@ -62,6 +62,48 @@ describe('events', () => {
     expect(eventsOf(element)).toEqual([]);
   });
 
+  test('files, in their places among the texts, repeated ones too', () => {
+    const file = (fileId: string, mimeType?: unknown) => ({ file: { fileId, mimeType } });
+    const element = answer({
+      replies: [
+        reply({ text: 'Here: ', ...file('f1', 'image/png') }),
+        reply({ parts: [file('f2', 'video/mp4'), { text: 'and ' }, file('f1', 'image/png')] }),
+        reply({ ...file('f3'), thought: true }),
+      ],
+    });
+    expect(eventsOf(element)).toEqual([
+      { type: 'text', text: 'Here: ' },
+      { type: 'file', fileId: 'f1', mimeType: 'image/png' },
+      { type: 'file', fileId: 'f2', mimeType: 'video/mp4' },
+      { type: 'text', text: 'and ' },
+      { type: 'file', fileId: 'f1', mimeType: 'image/png' },
+      { type: 'file', fileId: 'f3', mimeType: 'application/octet-stream' },
+    ]);
+  });
+
+  test.each([7, null, undefined, '', {}, ['f1'], 'f'.repeat(257)])(
+    'a file with the id %j is no file',
+    (fileId) => {
+      const file = { fileId, mimeType: 'image/png' };
+      expect(
+        eventsOf(answer({ replies: [reply({ file }), reply({ parts: [{ file }] })] })),
+      ).toEqual([]);
+    },
+  );
+
+  test.each([
+    ['image/svg+xml', 'image/svg+xml'],
+    ['image/png ; q="a\nb"', 'image/png'],
+    [7, 'application/octet-stream'],
+    ['', 'application/octet-stream'],
+    ['image', 'application/octet-stream'],
+    ['image/png\n[x]', 'application/octet-stream'],
+    [`image/${'x'.repeat(128)}`, 'application/octet-stream'],
+  ])('the type %j is taken for %s', (mimeType, expected) => {
+    const element = answer({ replies: [reply({ file: { fileId: 'f1', mimeType } })] });
+    expect(eventsOf(element)).toEqual([{ type: 'file', fileId: 'f1', mimeType: expected }]);
+  });
+
   test('a thought needs the flag: a string there says nothing', () => {
     const element = answer({ replies: [reply({ text: 'a' }, { thought: 'yes' })] });
     expect(eventsOf(element)).toEqual([{ type: 'text', text: 'a' }]);
@@ -118,6 +160,7 @@ describe('failures', () => {
   test('no shape of an element throws anything but GeminiError', () => {
     const keys = fc.constantFrom(
       ...['error', 'streamAssistResponse', 'answer', 'replies', 'groundedContent', 'content'],
+      ...['file', 'fileId', 'mimeType'],
       ...['parts', 'text', 'thought', 'state', 'details', 'reason', 'code', 'message', 'verdict'],
     );
     const { tree } = fc.letrec((tie) => ({

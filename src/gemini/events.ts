@@ -4,11 +4,17 @@ import { classifyErrorObject, GeminiError } from './errors';
 export type GeminiEvent =
   | { type: 'text'; text: string }
   | { type: 'thought'; text: string }
+  /** A generated file; the same one may be named several times (protocol 12.5). */
+  | { type: 'file'; fileId: string; mimeType: string }
   | { type: 'end'; state: 'SUCCEEDED' };
 
 type Fields = Record<string, unknown>;
 
 const policy = 'CUSTOMER_POLICY_VIOLATION';
+const maxFileIdLength = 256;
+const unknownType = 'application/octet-stream';
+/** The names of RFC 6838, 4.2; parameters that follow are left out. */
+const mediaType = /^([\w!#$&^.+-]{1,127}\/[\w!#$&^.+-]{1,127})\s*(?:;|$)/;
 
 /**
  * Appends to `out` what one element of the reply says (protocol 12). Unknown fields, empty content
@@ -47,15 +53,26 @@ function addReply(reply: unknown, out: GeminiEvent[]): void {
   if (!isFields(content)) return;
   const isThought = reply.thought === true || content.thought === true;
   addText(content.text, isThought, out);
+  addFile(content.file, out);
   if (!Array.isArray(content.parts)) return;
   for (const part of content.parts) {
-    if (isFields(part)) addText(part.text, isThought || part.thought === true, out);
+    if (!isFields(part)) continue;
+    addText(part.text, isThought || part.thought === true, out);
+    addFile(part.file, out);
   }
 }
 
 function addText(text: unknown, isThought: boolean, out: GeminiEvent[]): void {
   if (typeof text !== 'string' || text === '') return;
   out.push({ type: isThought ? 'thought' : 'text', text });
+}
+
+function addFile(file: unknown, out: GeminiEvent[]): void {
+  if (!isFields(file)) return;
+  const { fileId, mimeType } = file;
+  if (typeof fileId !== 'string' || fileId === '' || fileId.length > maxFileIdLength) return;
+  const known = typeof mimeType === 'string' ? mediaType.exec(mimeType)?.[1] : undefined;
+  out.push({ type: 'file', fileId, mimeType: known ?? unknownType });
 }
 
 function checkPolicy(answer: Fields): void {

@@ -1,50 +1,83 @@
-import { socksDispatcher } from 'fetch-socks';
-import { Agent, type Dispatcher, ProxyAgent } from 'undici';
+import { Agent, Dispatcher } from 'undici';
 import { processState } from '@/platform/process-state';
+import { proxyConnector } from '@/platform/proxy-connection';
 
 const KEEP_ALIVE_MS = 30_000;
 
-function dispatchers(): Map<string, Dispatcher> {
-  return processState('dispatchers', () => new Map<string, Dispatcher>());
+/** Of so many exits the connections are kept: a proxy per account, and some more. */
+const KEPT_EXITS = 256;
+
+interface Exits {
+  /** The least recently used first. */
+  agents: Map<string, Agent>;
+  /** No longer used; their last answers still run. */
+  closing: Set<Agent>;
+}
+
+function exits(): Exits {
+  return processState<Exits>('exits', () => ({ agents: new Map(), closing: new Set() }));
+}
+
+/** An exit as long as anyone holds it; its connections may be closed and made anew meanwhile. */
+class Exit extends Dispatcher {
+  readonly #proxyUrl: string | null;
+  readonly #connectMs: number;
+
+  constructor(proxyUrl: string | null, connectMs: number) {
+    super();
+    this.#proxyUrl = proxyUrl;
+    this.#connectMs = connectMs;
+  }
+
+  override dispatch(
+    options: Dispatcher.DispatchOptions,
+    handler: Dispatcher.DispatchHandler,
+  ): boolean {
+    return agentOf(this.#proxyUrl, this.#connectMs).dispatch(options, handler);
+  }
 }
 
 /**
  * The connections to the outside through `proxyUrl` (http, https or socks5, with credentials), or
- * direct when it is null: kept alive, TLS verified, `connectMs` to connect. One per proxy and process.
+ * direct when it is null: kept alive, TLS verified, `connectMs` to connect. They are shared by all of
+ * the process that ask for the same; those of the exits that were not used for longest are closed
+ * when there are very many, each when its last answer has ended. Not for the caller to close.
  */
 export function dispatcherFor(proxyUrl: string | null, connectMs: number): Dispatcher {
+  return new Exit(proxyUrl, connectMs);
+}
+
+function agentOf(proxyUrl: string | null, connectMs: number): Agent {
+  const { agents } = exits();
   const name = `${connectMs} ${proxyUrl ?? 'direct'}`;
-  const known = dispatchers().get(name);
-  if (known) return known;
-  const made = makeDispatcher(proxyUrl, connectMs);
-  dispatchers().set(name, made);
-  return made;
+  const agent = agents.get(name) ?? makeAgent(proxyUrl, connectMs);
+  agents.delete(name);
+  agents.set(name, agent);
+  if (agents.size > KEPT_EXITS) retireOldest();
+  return agent;
 }
 
-function makeDispatcher(proxyUrl: string | null, connectMs: number): Dispatcher {
-  const options = { keepAliveTimeout: KEEP_ALIVE_MS, connect: { timeout: connectMs } };
-  if (!proxyUrl) return new Agent(options);
-  const url = new URL(proxyUrl);
-  if (!url.protocol.startsWith('socks')) {
-    return new ProxyAgent({ ...options, uri: proxyUrl, proxyTls: { timeout: connectMs } });
+function makeAgent(proxyUrl: string | null, connectMs: number): Agent {
+  const connect = proxyUrl === null ? { timeout: connectMs } : proxyConnector(proxyUrl, connectMs);
+  return new Agent({ keepAliveTimeout: KEEP_ALIVE_MS, connect });
+}
+
+function retireOldest(): void {
+  const { agents, closing } = exits();
+  for (const [name, agent] of agents) {
+    agents.delete(name);
+    closing.add(agent);
+    const forget = () => closing.delete(agent);
+    agent.close().then(forget, forget);
+    return;
   }
-  return socksDispatcher(
-    {
-      type: 5,
-      host: url.hostname,
-      port: Number(url.port || 1080),
-      ...(url.username && {
-        userId: decodeURIComponent(url.username),
-        password: decodeURIComponent(url.password),
-      }),
-    },
-    options,
-  );
 }
 
-/** Closes all connections to the outside. */
+/** Closes all connections to the outside, at once. */
 export async function closeDispatchers(): Promise<void> {
-  const open = [...dispatchers().values()];
-  dispatchers().clear();
-  await Promise.all(open.map((dispatcher) => dispatcher.destroy()));
+  const { agents, closing } = exits();
+  const open = [...agents.values(), ...closing];
+  agents.clear();
+  closing.clear();
+  await Promise.all(open.map((agent) => agent.destroy()));
 }

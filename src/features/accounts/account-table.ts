@@ -1,5 +1,7 @@
 import { mergeHealth } from '@/features/accounts/health';
+import { mergeQuotas } from '@/features/accounts/ledger';
 import type { Cookies } from '@/gemini/access-token';
+import type { QuotaKind } from '@/gemini/tools';
 import { cachedTable, reloadTable, stampChange } from '@/platform/cached-table';
 import { decrypt, encrypt } from '@/platform/crypto';
 import { type Database, query, sqlTime } from '@/platform/db';
@@ -15,6 +17,13 @@ export interface Account {
   configId: string;
   userAgent: string;
   enabled: boolean;
+  weight: number;
+  /** Requests at the same time; null: as the setting says. */
+  maxConcurrent: number | null;
+  /** A URL, or `direct`; null: the proxy of the settings. */
+  sealedProxyUrl: string | null;
+  /** Uses a day by kind; null: as the setting says. */
+  limits: Record<QuotaKind, number | null>;
   credentialVersion: number;
   sealedSecureCSes: string;
   sealedHostCOses: string | null;
@@ -23,8 +32,14 @@ export interface Account {
 }
 
 async function load(): Promise<Map<string, Account>> {
-  const rows = await query((db) => db.account.findMany({ orderBy: { id: 'asc' } }));
+  const [rows, quotas] = await query((db) =>
+    db.$transaction([db.account.findMany({ orderBy: { id: 'asc' } }), db.accountQuota.findMany()]),
+  );
   mergeHealth(rows);
+  mergeQuotas(
+    rows.map(({ id }) => id),
+    quotas,
+  );
   return new Map(
     rows.map((row) => [
       row.id,
@@ -35,6 +50,10 @@ async function load(): Promise<Map<string, Account>> {
         configId: row.configId,
         userAgent: row.userAgent,
         enabled: row.enabled,
+        weight: row.weight,
+        maxConcurrent: row.maxConcurrent,
+        sealedProxyUrl: row.proxyUrl,
+        limits: { text: row.textLimit, images: row.imagesLimit, videos: row.videosLimit },
         credentialVersion: row.credentialVersion,
         sealedSecureCSes: row.secureCSes,
         sealedHostCOses: row.hostCOses,

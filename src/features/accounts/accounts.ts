@@ -6,8 +6,18 @@ import {
   stampAccounts,
 } from '@/features/accounts/account-table';
 import { healthOf, toRow } from '@/features/accounts/health';
-import type { AccountInput } from '@/features/accounts/schema';
-import { type AccountState, accountState, type Health, healthy } from '@/features/accounts/state';
+import { forecastOf, type QuotaForecast, spentUntilMs } from '@/features/accounts/ledger';
+import { type AccountInput, AccountOptions } from '@/features/accounts/schema';
+import {
+  type AccountState,
+  accountState,
+  type Health,
+  healthy,
+  restEndMs,
+} from '@/features/accounts/state';
+import { modelsOnlyOf, stampModels } from '@/features/models/models';
+import { settings } from '@/features/settings/settings';
+import { type QuotaKind, quotaKinds } from '@/gemini/tools';
 import { encrypt } from '@/platform/crypto';
 import { type Database, query } from '@/platform/db';
 import { AppError } from '@/platform/errors';
@@ -89,27 +99,48 @@ export interface AccountSummary {
   id: string;
   label: string;
   csesidx: string;
+  weight: number;
   state: AccountState;
-  restUntilMs: number | null;
+  /** By kind, while it rests. */
+  restUntilMs: Partial<Record<QuotaKind, number>>;
   fault: string | null;
   reason: string | null;
+  faultAtMs: number | null;
+  today: Record<QuotaKind, QuotaForecast>;
 }
 
 /** All accounts with their state, in the order in which they came. */
 export async function listAccounts(nowMs: number): Promise<AccountSummary[]> {
+  const limits = await settings();
   return [...(await reloadAccounts()).values()].map((account) => {
-    const health = healthOf(account.id);
+    const { id, label, csesidx, weight, enabled } = account;
+    const health = healthOf(id);
+    const { fault, reason, faultAtMs } = health;
     const age = { savedAtMs: account.credentialSavedAtMs, expiresAtMs: account.cookieExpiresAtMs };
-    return {
-      id: account.id,
-      label: account.label,
-      csesidx: account.csesidx,
-      state: accountState(account.enabled, health, age, nowMs),
-      restUntilMs: health.restUntilMs,
-      fault: health.fault,
-      reason: health.reason,
-    };
+    const rests = quotaKinds.map((kind): [QuotaKind, number] => [
+      kind,
+      Math.max(restEndMs(health, kind), spentUntilMs(account, kind, limits, nowMs)),
+    ]);
+    const restUntilMs: AccountSummary['restUntilMs'] = Object.fromEntries(
+      rests.filter(([, untilMs]) => untilMs > nowMs),
+    );
+    const state = accountState(enabled, health, restUntilMs.text ?? 0, age, nowMs);
+    const today = forecastOf(account, limits, nowMs);
+    return { id, label, csesidx, weight, state, restUntilMs, fault, reason, faultAtMs, today };
   });
+}
+
+/** What all accounts together may still do today, by kind; null: nothing is known of any limit. */
+export function totalLeft(accounts: AccountSummary[]): Record<QuotaKind, number | null> {
+  const entries = quotaKinds.map((kind) => {
+    const known = accounts.flatMap(({ state, today }) =>
+      state === 'disabled' || state === 'dead' || today[kind].left === null
+        ? []
+        : [today[kind].left],
+    );
+    return [kind, known.length === 0 ? null : known.reduce((sum, left) => sum + left, 0)];
+  });
+  return Object.fromEntries(entries);
 }
 
 /**
@@ -140,6 +171,44 @@ export async function setEnabled(id: string, enabled: boolean): Promise<void> {
 /** Sets the health of an account for good, over what a running server knows: a test found it out. */
 export async function replaceHealth(id: string, health: Health): Promise<void> {
   await update(id, newHealth(health));
+}
+
+/**
+ * Changes what the operator may choose of an account; the rest stays.
+ * @throws AppError `invalid_request` with the name as `param`
+ */
+export async function setOptions(id: string, options: AccountOptions): Promise<void> {
+  const parsed = AccountOptions.safeParse(options);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    const param = String(issue?.path[0] ?? '');
+    throw new AppError('invalid_request', `${param}: ${issue?.message}`, { param });
+  }
+  const { proxyUrl, ...plain } = parsed.data;
+  const sealed = typeof proxyUrl === 'string' ? encrypt(proxyUrl) : proxyUrl;
+  const given = Object.fromEntries(
+    Object.entries({ ...plain, proxyUrl: sealed }).filter(([, value]) => value !== undefined),
+  );
+  await update(id, given);
+}
+
+/**
+ * Deletes an account with all that is known of it. What it is doing now comes to its end.
+ * @throws AppError `conflict` if a model would then be served by every account, since it is the only
+ *   one that may
+ */
+export async function deleteAccount(id: string): Promise<void> {
+  const models = await modelsOnlyOf(id);
+  if (models.length > 0) {
+    throw new AppError(
+      'conflict',
+      `The account is the only one that may serve ${models.join(', ')}. Disable it instead.`,
+    );
+  }
+  await query((db) =>
+    db.$transaction([db.account.delete({ where: { id } }), stampAccounts(db), stampModels(db)]),
+  );
+  await reloadAccounts();
 }
 
 async function update(

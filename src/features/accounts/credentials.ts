@@ -164,6 +164,11 @@ async function saveUnsaved(account: Account, credential: Credential): Promise<vo
   }
 }
 
+/** Forgets the secrets of accounts that are not in `accounts` any more. */
+export function forgetCredentials(accounts: ReadonlyMap<string, Account>): void {
+  for (const id of credentials().keys()) if (!accounts.has(id)) credentials().delete(id);
+}
+
 /** Waits until all rotated cookies are saved. */
 export async function saveCredentials(): Promise<void> {
   await Promise.all([...credentials().values()].map(({ saving }) => saving));

@@ -37,6 +37,10 @@ export function toAppError(error: GeminiError): AppError {
             cause,
           })
         : new AppError('internal', 'The server failed.', { cause });
+    case 'egress':
+      return new AppError('upstream_error', 'The upstream can not be reached at the moment.', {
+        cause,
+      });
     default:
       return error.reason === 'timeout'
         ? new AppError('upstream_timeout', 'The upstream did not answer in time.', { cause })

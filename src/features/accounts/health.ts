@@ -1,5 +1,6 @@
-import { type Health, healthy } from '@/features/accounts/state';
+import { afterClockJump, type Health, healthy, type Rest } from '@/features/accounts/state';
 import { sqlTime } from '@/platform/db';
+import { log } from '@/platform/log';
 import { processState } from '@/platform/process-state';
 import { writeLatestBehind } from '@/platform/write-behind';
 
@@ -14,78 +15,123 @@ interface Entry {
   epoch: number;
 }
 
-function table(): Map<string, Entry> {
-  return processState('account-health', () => new Map<string, Entry>());
+interface Table {
+  entries: Map<string, Entry>;
+  /** The wall clock against the one that nobody can set. */
+  clockOffsetMs: number;
 }
 
-const SAVE = `UPDATE "Account" SET "condition" = "new".value->>2, "restUntil" = ${sqlTime('"new".value->>3')},
-  "fault" = "new".value->>4, "reason" = "new".value->>5, "faultAt" = ${sqlTime('"new".value->>6')},
-  "failures" = "new".value->>7
+const CLOCK_JUMP_MS = 2_000;
+
+function clockOffsetMs(): number {
+  return Date.now() - performance.now();
+}
+
+function table(): Table {
+  return processState<Table>('account-health', () => ({
+    entries: new Map(),
+    clockOffsetMs: clockOffsetMs(),
+  }));
+}
+
+const SAVE = `UPDATE "Account" SET "condition" = "new".value->>2, "rests" = "new".value->>3,
+  "fault" = "new".value->>4, "reason" = "new".value->>5, "faultAt" = ${sqlTime('"new".value->>6')}
   FROM json_each(?) AS "new"
   WHERE "Account"."id" = "new".value->>0 AND "Account"."healthEpoch" = "new".value->>1`;
 
 /** The health of an account; healthy if nothing else is known. */
 export function healthOf(id: string): Health {
-  return table().get(id)?.health ?? healthy;
+  return table().entries.get(id)?.health ?? healthy;
 }
 
 /** The epoch of an account's health: what began in an older one has no say any more. */
 export function healthEpochOf(id: string): number {
-  return table().get(id)?.epoch ?? 0;
+  return table().entries.get(id)?.epoch ?? 0;
 }
 
-/** Sets the health of an account, at once for this process and within a second in its row. */
+/**
+ * Sets the health of an account, at once for this process and within a second in its row. Nothing
+ * happens if the account was deleted meanwhile.
+ */
 export function setHealth(id: string, health: Health): void {
-  const epoch = healthEpochOf(id);
-  table().set(id, { health, epoch });
-  const { condition, restUntilMs, fault, reason, faultAtMs, failures } = health;
-  const row = [id, epoch, condition, restUntilMs, fault, reason, faultAtMs, failures];
+  const entry = table().entries.get(id);
+  if (!entry) return;
+  entry.health = health;
+  const { condition, rests, fault, reason, faultAtMs } = health;
+  const row = [id, entry.epoch, condition, toJson(rests), fault, reason, faultAtMs];
   writeLatestBehind(SAVE, id, row);
+}
+
+/**
+ * Moves the ends of rests with the wall clock when that was set since the last call, so that a rest
+ * of 10 s stays one of 10 s.
+ * @returns by how many milliseconds it was set; 0 if it was not
+ */
+export function followClock(): number {
+  const state = table();
+  const offsetMs = clockOffsetMs();
+  const jumpMs = Math.round(offsetMs - state.clockOffsetMs);
+  if (Math.abs(jumpMs) < CLOCK_JUMP_MS) return 0;
+  state.clockOffsetMs = offsetMs;
+  log().warn({ jumpMs }, 'the clock was set: rests move with it');
+  for (const [id, { health }] of state.entries) {
+    const moved = afterClockJump(health, jumpMs);
+    if (moved !== health) setHealth(id, moved);
+  }
+  return jumpMs;
 }
 
 interface HealthRow {
   id: string;
   healthEpoch: number;
   condition: string;
-  restUntil: Date | null;
+  rests: string;
   fault: string | null;
   reason: string | null;
   faultAt: Date | null;
-  failures: number;
 }
 
 /** Takes what rows tell: of accounts that are new here, and of a newer epoch. Forgets all others. */
 export function mergeHealth(rows: HealthRow[]): void {
-  const known = new Map(table());
-  table().clear();
+  const { entries } = table();
+  const known = new Map(entries);
+  entries.clear();
   for (const row of rows) {
     const mine = known.get(row.id);
     const isNews = !mine || row.healthEpoch > mine.epoch;
-    table().set(row.id, isNews ? { health: fromRow(row), epoch: row.healthEpoch } : mine);
+    entries.set(row.id, isNews ? { health: fromRow(row), epoch: row.healthEpoch } : mine);
   }
 }
 
 function fromRow(row: HealthRow): Health {
   return {
     condition: row.condition as Health['condition'],
-    restUntilMs: row.restUntil?.getTime() ?? null,
+    rests: restsOf(row.rests),
     fault: row.fault as Health['fault'],
     reason: row.reason,
     faultAtMs: row.faultAt?.getTime() ?? null,
-    faultTurn: 0,
-    failures: row.failures,
   };
+}
+
+/** Turns are those of a process. */
+function toJson(rests: Health['rests']): string {
+  return JSON.stringify(rests, (key, value) => (key === 'turn' ? undefined : value));
+}
+
+function restsOf(json: string): Health['rests'] {
+  const rests: Record<string, Partial<Rest>> = JSON.parse(json);
+  return Object.fromEntries(
+    Object.entries(rests).map(([kind, rest]) => [kind, { daily: false, ...rest, turn: 0 }]),
+  );
 }
 
 /** The columns of a health, for a command that sets it: with them goes `healthEpoch` plus one. */
 export function toRow(health: Health) {
-  const date = (ms: number | null) => (ms === null ? null : new Date(ms));
   return {
     condition: health.condition,
-    restUntil: date(health.restUntilMs),
+    rests: toJson(health.rests),
     fault: health.fault,
     reason: health.reason,
-    faultAt: date(health.faultAtMs),
-    failures: health.failures,
+    faultAt: health.faultAtMs === null ? null : new Date(health.faultAtMs),
   };
 }

@@ -1,11 +1,11 @@
 import type { Account } from '@/features/accounts/account-table';
-import { replaceHealth } from '@/features/accounts/accounts';
 import { accessTokenOf, dropAccessToken } from '@/features/accounts/credentials';
-import { afterFailure, healthy } from '@/features/accounts/state';
+import { exitOf } from '@/features/accounts/exit';
+import { countUse } from '@/features/accounts/ledger';
 import type { Settings } from '@/features/settings/schema';
-import { settings } from '@/features/settings/settings';
-import { createSession, type GeminiConnection, type GeminiIdentity } from '@/gemini/client';
+import type { GeminiConnection, GeminiIdentity } from '@/gemini/client';
 import { GeminiError, isGeminiError } from '@/gemini/errors';
+import type { QuotaKind } from '@/gemini/tools';
 import { env } from '@/platform/env';
 import { dispatcherFor } from '@/platform/http';
 
@@ -16,6 +16,8 @@ export interface Lease {
   signal: AbortSignal;
   /** Says that content comes: from now on only its own waits limit the answer. */
   contentBegan(): void;
+  /** Counts what the upstream really did, also if nothing of it reaches the caller. */
+  served(kind: QuotaKind): void;
   /**
    * Makes a call with the account's access token; if it is refused, once more with a new one.
    * A 401 in spite of a new token is the account's fault: `configFault` where the call shows that
@@ -27,14 +29,24 @@ export interface Lease {
   ): Promise<T>;
 }
 
-/** Takes `account` in use, for as long as `signal` does not fire. */
+/** What the one who leases hears. */
+export interface LeaseEvents {
+  contentBegan(): void;
+  /** Something was served, and has been counted. */
+  served(): void;
+}
+
+/**
+ * Takes `account` in use, for as long as `signal` does not fire.
+ * @throws GeminiError if what is stored of the account can't be read
+ */
 export function leaseOf(
   account: Account,
   limits: Settings,
   signal: AbortSignal,
-  contentBegan: () => void,
+  { contentBegan, served }: LeaseEvents,
 ): Lease {
-  const connection = connectionOf(limits);
+  const connection = connectionOf(account, limits);
   const identityOf = (accessToken: string): GeminiIdentity => ({
     configId: account.configId,
     userAgent: account.userAgent,
@@ -44,6 +56,10 @@ export function leaseOf(
     connection,
     signal,
     contentBegan,
+    served(kind) {
+      countUse(account.id, kind, Date.now());
+      served();
+    },
     async call(run, options) {
       for (;;) {
         const { token, fresh } = await accessTokenOf(account, connection, signal);
@@ -65,35 +81,7 @@ export function leaseOf(
   };
 }
 
-/**
- * Asks the upstream for a signing key and a session with the account's cookies, and replaces what
- * was known of its health by what came of it.
- * @returns how long it took, and the failure if there was one
- */
-export async function testAccount(
-  account: Account,
-): Promise<{ durationMs: number; failure: GeminiError | null }> {
-  const startedAtMs = Date.now();
-  const limits = await settings();
-  const lease = leaseOf(account, limits, new AbortController().signal, () => {});
-  let failure: GeminiError | null = null;
-  try {
-    await lease.call((identity) => createSession(lease.connection, identity, lease.signal), {
-      configFault: true,
-    });
-  } catch (error) {
-    if (!isGeminiError(error)) throw error;
-    failure = error;
-  }
-  const nowMs = Date.now();
-  const health = failure
-    ? afterFailure(healthy, failure, { turn: 1, endTurn: 1 }, limits, nowMs)
-    : healthy;
-  await replaceHealth(account.id, health);
-  return { durationMs: nowMs - startedAtMs, failure };
-}
-
-function connectionOf(limits: Settings): GeminiConnection {
+function connectionOf(account: Account, limits: Settings): GeminiConnection {
   const { geminiAppUrl, geminiAuthUrl, geminiApiUrl, geminiVerifyUrl } = env();
   return {
     endpoints: {
@@ -102,7 +90,7 @@ function connectionOf(limits: Settings): GeminiConnection {
       apiUrl: geminiApiUrl,
       verifyUrl: geminiVerifyUrl,
     },
-    dispatcher: dispatcherFor(limits.proxyUrl, limits.connectTimeoutMs),
+    dispatcher: dispatcherFor(exitOf(account, limits), limits.connectTimeoutMs),
     timeouts: {
       keyMs: limits.keyTimeoutMs,
       sessionMs: limits.sessionTimeoutMs,

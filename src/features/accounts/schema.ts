@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isProxyUrl, PROXY_URL_RULE } from '@/platform/proxy-url';
 
 /** What an account needs to serve, and what the operator may say of it. */
 export const AccountInput = z.object({
@@ -14,3 +15,29 @@ export const AccountInput = z.object({
 });
 
 export type AccountInput = z.infer<typeof AccountInput>;
+
+/** Instead of a URL: the account takes no proxy, whatever the settings say. */
+export const DIRECT = 'direct';
+
+const dailyLimit = z.number().int().min(0).max(1_000_000).nullable();
+
+/** What the operator may change of an account; null: as the settings say. */
+export const AccountOptions = z
+  .object({
+    label: z.string().trim().min(1).max(200),
+    /** Its share of the work, against that of the others. */
+    weight: z.number().int().min(1).max(1_000),
+    /** Requests at the same time. */
+    maxConcurrent: z.number().int().min(1).max(1_000).nullable(),
+    /** A URL, or `DIRECT`. */
+    proxyUrl: z
+      .string()
+      .refine((value) => value === DIRECT || isProxyUrl(value), `${PROXY_URL_RULE}, or ${DIRECT}`)
+      .nullable(),
+    textLimit: dailyLimit,
+    imagesLimit: dailyLimit,
+    videosLimit: dailyLimit,
+  })
+  .partial();
+
+export type AccountOptions = z.infer<typeof AccountOptions>;

@@ -1,9 +1,12 @@
+import { nextPacificMidnight } from '@/features/accounts/pacific-day';
+import { type Failure, isDailyQuota, restMsOf, restRuleOf } from '@/features/accounts/rest-rules';
 import type { Settings } from '@/features/settings/schema';
-import type { Fault, GeminiError } from '@/gemini/errors';
+import type { Fault } from '@/gemini/errors';
+import type { QuotaKind } from '@/gemini/tools';
 
 /**
- * The one truth on an account's health. Selection, commands and, later, the console, the metrics
- * and `/ready` read it from here and nowhere else. Pure: time comes in as an argument.
+ * The one truth on an account's health. Selection, commands, `/ready` and, later, the console and
+ * the metrics read it from here and nowhere else. Pure: time comes in as an argument.
  */
 
 export type AccountState =
@@ -15,26 +18,36 @@ export type AccountState =
   | 'disabled'
   | 'dead';
 
+/**
+ * Why one kind of use rests. It stays when the rest is over, until a use succeeds: meanwhile the
+ * account is half open, and one request at a time probes it.
+ */
+export interface Rest {
+  /** Not asked before this time. With `needs_human`: when it is probed again. Null: no time. */
+  untilMs: number | null;
+  /** The end is that of a day, and not so and so long after the failure. */
+  daily: boolean;
+  fault: Fault;
+  /** Failures of that fault, one after the other. */
+  failures: number;
+  /** The turn of the pool at the last of them; tells what began before it. Of this process alone. */
+  turn: number;
+}
+
 /** Plain data: kept in process state and in the account's row. */
 export interface Health {
   condition: 'ok' | 'needs_human' | 'dead';
-  /** Not asked before this time. With `needs_human`: when it is probed again. */
-  restUntilMs: number | null;
+  /** By kind. Every request is a text query, too: while that rests, the whole account does. */
+  rests: Readonly<Partial<Record<QuotaKind, Rest>>>;
   /** The last failure; kept until the account serves again. */
   fault: Fault | null;
   reason: string | null;
   faultAtMs: number | null;
-  /** The turn of the pool at that failure; tells what began before it. Of this process alone. */
-  faultTurn: number;
-  /** Failures of that fault, one after the other. */
-  failures: number;
 }
 
-/** What of a `GeminiError` decides. */
-export type Failure = Pick<GeminiError, 'fault' | 'reason' | 'message' | 'retryAfterMs'>;
-
-/** One use of an account: its turn in the pool, and the pool's turn now that it has ended. */
+/** One use of an account: for what, its turn in the pool, and the pool's turn now that it ended. */
 export interface Use {
+  kind: QuotaKind;
   turn: number;
   endTurn: number;
 }
@@ -42,37 +55,34 @@ export interface Use {
 /** Nothing wrong, nothing known. */
 export const healthy: Health = {
   condition: 'ok',
-  restUntilMs: null,
+  rests: {},
   fault: null,
   reason: null,
   faultAtMs: null,
-  faultTurn: 0,
-  failures: 0,
 };
 
-const HOUR_MS = 3_600_000;
-const AGEING_AFTER_MS = 10 * HOUR_MS;
+const AGEING_AFTER_MS = 10 * 3_600_000;
 const AGEING_SHARE = 0.8;
-const QUOTA_FAILURES_UNTIL_MIDNIGHT = 4;
-
-/** An answer without a word of text: another account may do better, but this one is not ill. */
-export const EMPTY_ANSWER = 'EMPTY_ANSWER';
 
 export interface CredentialAge {
   savedAtMs: number;
   expiresAtMs: number | null;
 }
 
-/** The state by the names of design 9. `renewing` comes with renewal. */
+/**
+ * The state by the names of design 9; `restUntilMs` is when all rests and spent quotas that keep it
+ * from every use are over. `renewing` comes with renewal.
+ */
 export function accountState(
   enabled: boolean,
   health: Health,
+  restUntilMs: number,
   age: CredentialAge,
   nowMs: number,
 ): AccountState {
   if (!enabled) return 'disabled';
   if (health.condition !== 'ok') return health.condition;
-  if (health.restUntilMs !== null && health.restUntilMs > nowMs) return 'resting';
+  if (restUntilMs > nowMs) return 'resting';
   const ageingAtMs =
     age.expiresAtMs === null
       ? age.savedAtMs + AGEING_AFTER_MS
@@ -80,16 +90,28 @@ export function accountState(
   return nowMs < ageingAtMs ? 'fresh' : 'ageing';
 }
 
-/** True if the account may be asked now; one that needs a human is asked when its probe is due. */
-export function mayServe(enabled: boolean, health: Health, nowMs: number): boolean {
-  if (!enabled || health.condition === 'dead') return false;
-  return health.restUntilMs === null || health.restUntilMs <= nowMs;
+/** The end of the rest that a use of `kind` has to wait for; 0 if there is none. */
+export function restEndMs({ rests }: Health, kind: QuotaKind): number {
+  return Math.max(rests.text?.untilMs ?? 0, rests[kind]?.untilMs ?? 0);
 }
 
 /**
- * The health after a failure: who is to blame decides whether and how long the account rests.
- * The table of design 9 and protocol 17. Failures of uses that ran side by side count once, and a
- * rest is never shortened. What is nobody's of this account changes nothing.
+ * From when on an account may be asked for `kind`; null: not by itself. One that needs a human is
+ * asked when its probe is due.
+ */
+export function askableFromMs(enabled: boolean, health: Health, kind: QuotaKind): number | null {
+  return !enabled || health.condition === 'dead' ? null : restEndMs(health, kind);
+}
+
+/** Whether the account has yet to prove that it can serve `kind` again: by one request at a time. */
+export function isHalfOpen({ rests }: Health, kind: QuotaKind): boolean {
+  return rests.text !== undefined || rests[kind] !== undefined;
+}
+
+/**
+ * The health after a failure: the rule of its fault decides whether, what and how long the account
+ * rests. Failures of uses that ran side by side count once, and a rest is never shortened. `random`
+ * is from 0 to 1.
  */
 export function afterFailure(
   health: Health,
@@ -97,132 +119,77 @@ export function afterFailure(
   use: Use,
   settings: Settings,
   nowMs: number,
+  random: number,
 ): Health {
+  const rule = restRuleOf(failure);
   if (health.condition === 'dead') return health;
-  if (health.condition === 'needs_human') return afterProbe(health, failure, use, settings, nowMs);
-  const isRepeat = health.fault === failure.fault;
-  const failures = !isRepeat ? 1 : health.failures + (use.turn > health.faultTurn ? 1 : 0);
-  const noted = note(health, failure, failures, use, nowMs);
-  if (failure.fault === 'blocked') return { ...noted, condition: 'dead', restUntilMs: null };
-  if (failure.fault === 'credential' || failure.fault === 'config') {
-    return { ...noted, condition: 'needs_human', restUntilMs: nowMs + settings.probeEveryMs };
+  if (health.condition === 'needs_human' && !isProof(failure)) {
+    return rule ? probedAgain(health, nowMs + settings.probeEveryMs) : health;
   }
-  const restUntilMs = restUntil(failure, failures, settings, nowMs);
-  if (restUntilMs === null || restUntilMs <= (health.restUntilMs ?? 0)) return health;
-  return { ...noted, restUntilMs: Math.round(restUntilMs) };
-}
-
-/** Only what a credential is to blame for keeps an account with the human; a limit proves it good. */
-function afterProbe(
-  health: Health,
-  failure: Failure,
-  use: Use,
-  settings: Settings,
-  nowMs: number,
-): Health {
-  switch (failure.fault) {
-    case 'blocked':
-    case 'credential':
-    case 'config':
-    case 'quota':
-      return afterFailure(
-        { ...health, condition: 'ok', restUntilMs: null },
-        failure,
-        use,
-        settings,
-        nowMs,
-      );
-    case 'request':
-      return afterSuccess(health, use);
-    default:
-      return health;
-  }
-}
-
-function note(health: Health, failure: Failure, failures: number, use: Use, nowMs: number): Health {
+  const { text: _, ...others } = health.rests;
+  const known: Health['rests'] = health.condition === 'ok' ? health.rests : others;
+  if (!rule) return health.condition === 'ok' ? health : afterSuccess(health, use);
+  const kind = rule.rests === 'kind' ? use.kind : 'text';
+  const rest = known[kind];
+  const isSideBySide = rest !== undefined && use.turn <= rest.turn;
+  const failures = rest?.fault !== failure.fault ? 1 : rest.failures + (isSideBySide ? 0 : 1);
+  const daily = isDailyQuota(failure, kind, failures);
+  const restMs = restMsOf(rule, failure, failures, settings, random);
+  const untilMs = daily ? nextPacificMidnight(nowMs) : restMs === null ? null : nowMs + restMs;
+  const condition = rule.condition ?? 'ok';
+  if (condition === 'ok' && (untilMs ?? 0) <= (rest?.untilMs ?? 0)) return health;
+  const { fault, reason, message } = failure;
   return {
-    ...health,
-    fault: failure.fault,
-    reason: failure.reason ?? failure.message,
+    condition,
+    rests: { ...known, [kind]: { untilMs, daily, fault, failures, turn: use.endTurn } },
+    fault,
+    reason: reason ?? message,
     faultAtMs: nowMs,
-    faultTurn: use.endTurn,
-    failures,
   };
 }
 
-/** The end of the rest that a failure asks for; null: none. */
-function restUntil(
-  failure: Failure,
-  failures: number,
-  settings: Settings,
-  nowMs: number,
-): number | null {
-  switch (failure.fault) {
-    case 'overload':
-      return (
-        nowMs +
-        (failure.retryAfterMs ??
-          doubled(settings.overloadRestMs, failures, settings.overloadRestMaxMs))
-      );
-    case 'quota':
-      return quotaRestUntil(failure, failures, settings, nowMs);
-    case 'egress':
-    case 'truncated':
-      return nowMs + settings.faultRestMs;
-    case 'upstream':
-      if (failure.reason === EMPTY_ANSWER) return null;
-      return nowMs + (failure.retryAfterMs ?? settings.faultRestMs);
-    default:
-      return null;
-  }
+/** Whether a failure says something of the credential: refused again, or good since it met a limit. */
+function isProof({ fault }: Failure): boolean {
+  return ['blocked', 'credential', 'config', 'quota', 'request'].includes(fault);
 }
 
-function quotaRestUntil(
-  failure: Failure,
-  failures: number,
-  settings: Settings,
-  nowMs: number,
-): number {
-  if (failure.retryAfterMs !== null) return nowMs + failure.retryAfterMs;
-  if (failure.reason === 'QUOTA_EXCEEDED' || failures >= QUOTA_FAILURES_UNTIL_MIDNIGHT) {
-    return nextPacificMidnight(nowMs);
-  }
-  return nowMs + doubled(settings.quotaRestMs, failures, settings.quotaRestMaxMs);
-}
-
-function doubled(firstMs: number, failures: number, maxMs: number): number {
-  return Math.min(firstMs * 2 ** (failures - 1), maxMs);
+/** The health after a probe that proved nothing: the next one comes as late as after a refusal. */
+function probedAgain(health: Health, untilMs: number): Health {
+  const { text } = health.rests;
+  if (!text || (text.untilMs ?? 0) >= untilMs) return health;
+  return { ...health, rests: { ...health.rests, text: { ...text, untilMs } } };
 }
 
 /**
- * The health after an answer: what was wrong is over, unless it went wrong after the answer began.
- * Nothing revives a dead account but the operator.
+ * The health after an answer: what was wrong with that kind of use is over, unless it went wrong
+ * after the answer began. Nothing revives a dead account but the operator.
  */
 export function afterSuccess(health: Health, use: Use): Health {
-  const isClean = health.condition === 'ok' && health.fault === null && health.restUntilMs === null;
-  if (isClean || health.condition === 'dead' || use.turn <= health.faultTurn) return health;
-  return healthy;
+  if (health.condition === 'dead') return health;
+  const { text, [use.kind]: own } = health.rests;
+  const isNews = (rest: Rest | undefined) => rest !== undefined && use.turn > rest.turn;
+  if (!isNews(text) && !isNews(own)) return health;
+  const rests = { ...health.rests };
+  if (isNews(text)) delete rests.text;
+  if (isNews(own)) delete rests[use.kind];
+  return rests.text ? { ...health, rests } : { ...healthy, rests };
 }
 
-const pacificClock = new Intl.DateTimeFormat('en-US', {
-  timeZone: 'America/Los_Angeles',
-  hourCycle: 'h23',
-  day: 'numeric',
-  hour: 'numeric',
-  minute: 'numeric',
-  second: 'numeric',
-});
+/** The health without the wait that a failure brought: half open, since the request may be to blame. */
+export function withoutWait(health: Health): Health {
+  const { text } = health.rests;
+  if (!text || health.condition !== 'ok') return health;
+  return { ...health, rests: { ...health.rests, text: { ...text, untilMs: null } } };
+}
 
-/** When the upstream's daily quotas start anew: the next midnight in Los Angeles. */
-export function nextPacificMidnight(nowMs: number): number {
-  const part = (timeMs: number, type: string) =>
-    Number(pacificClock.formatToParts(timeMs).find((found) => found.type === type)?.value);
-  const sinceMidnightMs = (timeMs: number) =>
-    ((part(timeMs, 'hour') * 60 + part(timeMs, 'minute')) * 60 + part(timeMs, 'second')) * 1_000 +
-    (timeMs % 1_000);
-  // A day of the clock change has 23 or 25 hours: go near, then correct by the local clock.
-  let midnight = nowMs - sinceMidnightMs(nowMs) + 24 * HOUR_MS;
-  const offMs = sinceMidnightMs(midnight);
-  if (offMs !== 0) midnight += offMs > 12 * HOUR_MS ? 24 * HOUR_MS - offMs : -offMs;
-  return midnight;
+/** A health in which the rests last as long as before, after the clock was set by `jumpMs`. */
+export function afterClockJump(health: Health, jumpMs: number): Health {
+  const moved = Object.entries(health.rests).filter(
+    ([, rest]) => rest.untilMs !== null && !rest.daily,
+  );
+  if (moved.length === 0) return health;
+  const rests = Object.fromEntries(
+    moved.map(([kind, rest]) => [kind, { ...rest, untilMs: (rest.untilMs ?? 0) + jumpMs }]),
+  );
+  return { ...health, rests: { ...health.rests, ...rests } };
 }

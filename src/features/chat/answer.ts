@@ -1,9 +1,10 @@
 import type { Lease } from '@/features/accounts/lease';
-import { EMPTY_ANSWER } from '@/features/accounts/state';
+import { EMPTY_ANSWER } from '@/features/accounts/rest-rules';
 import { createReplyText, type ReplyText } from '@/features/chat/reply-text';
 import { createSession, openAnswer } from '@/gemini/client';
 import { GeminiError, isGeminiError } from '@/gemini/errors';
 import type { GeminiEvent } from '@/gemini/events';
+import { type GeminiTool, quotaKindOfFile } from '@/gemini/tools';
 
 /** A step of one choice's reply. */
 export type Piece =
@@ -15,6 +16,7 @@ export type Piece =
 export interface Question {
   prompt: string;
   modelId: string | null;
+  tools: readonly GeminiTool[];
   languageCode: string;
   timeZone: string;
   stop: string[];
@@ -28,6 +30,10 @@ export interface Choice {
   index: number;
   reply: ReplyText;
   reasoning: ReplyText;
+  /** The ids of its generated files. */
+  files: Set<string>;
+  /** Whether the reply's text stands within a line. */
+  isMidLine: boolean;
 }
 
 /** A choice of which nothing is there yet; its texts count the tokens that were passed on. */
@@ -37,14 +43,17 @@ export function newChoice(index: number, { stop, maxTokens }: Question): Choice 
     reply: createReplyText({ stop, maxTokens }),
     // Without limits, but it never lets half a character out.
     reasoning: createReplyText({ stop: [], maxTokens: null }),
+    files: new Set(),
+    isMidLine: false,
   };
 }
 
 /**
  * Asks on the leased account and fills `choice`: batches of pieces as the upstream's pieces come,
- * the last with `finish`. Thoughts are held until the first answer text or for `thoughtsHoldMs`, so
- * that an account that only thinks can still be left for another. Ending early, or `signal`, frees
- * the upstream.
+ * the last with `finish`. Thoughts are held until the first answer text or file, or for
+ * `thoughtsHoldMs`, so that an account that only thinks can still be left for another. The lease
+ * learns what was served: a text at the first event, and each generated file. Ending early, or
+ * `signal`, frees the upstream.
  * @throws GeminiError
  */
 export async function* answer(
@@ -57,10 +66,13 @@ export async function* answer(
   const events = (await ask(lease, question, signal))[Symbol.asyncIterator]();
   let answered = false;
   try {
-    let { batch, reading } = await holdThoughts(events, question.thoughtsHoldMs);
+    const first = await events.next();
+    if (!first.done) lease.served('text');
+    let { batch, reading } = await holdThoughts(first, events, question.thoughtsHoldMs);
     while (batch) {
+      batch = takeFiles(batch, choice, lease);
       const pieces = toPieces(batch, choice);
-      if (!answered && batch.some((event) => event.type === 'text' && event.text !== '')) {
+      if (!answered && batch.some(isAnswer)) {
         answered = true;
         lease.contentBegan();
       }
@@ -85,16 +97,47 @@ function emptyAnswer(): GeminiError {
   return new GeminiError('upstream', 'The answer has no text.', { reason: EMPTY_ANSWER });
 }
 
-function toPieces(batch: GeminiEvent[], { index, reply, reasoning }: Choice): Piece[] {
+function isAnswer(event: GeminiEvent): boolean {
+  return event.type === 'file' || (event.type === 'text' && event.text !== '');
+}
+
+/**
+ * The batch without the files that the choice has already (protocol 12.5). The lease learns of the
+ * others here, since one that comes after the reply was cut has cost the account as much.
+ */
+function takeFiles(batch: GeminiEvent[], { files }: Choice, lease: Lease): GeminiEvent[] {
+  return batch.filter((event) => {
+    if (event.type !== 'file') return true;
+    if (files.has(event.fileId)) return false;
+    files.add(event.fileId);
+    const kind = quotaKindOfFile(event.mimeType);
+    if (kind) lease.served(kind);
+    return true;
+  });
+}
+
+function toPieces(batch: GeminiEvent[], choice: Choice): Piece[] {
+  const { index, reply, reasoning } = choice;
   const pieces: Piece[] = [];
   for (const event of batch) {
     if (reply.finishReason) break;
     if (event.type === 'end') continue;
-    const isThought = event.type === 'thought';
-    const text = (isThought ? reasoning : reply).push(event.text);
-    if (text) pieces.push({ type: isThought ? 'reasoning' : 'text', index, text });
+    if (event.type === 'thought') {
+      const text = reasoning.push(event.text);
+      if (text) pieces.push({ type: 'reasoning', index, text });
+      continue;
+    }
+    const said = event.type === 'file' ? lineOfFile(event.mimeType, choice) : event.text;
+    if (said !== '') choice.isMidLine = !said.endsWith('\n');
+    const text = reply.push(said);
+    if (text) pieces.push({ type: 'text', index, text });
   }
   return pieces;
+}
+
+/** Stands for a generated file as long as files are not passed on. */
+function lineOfFile(mimeType: string, { isMidLine }: Choice): string {
+  return `${isMidLine ? '\n' : ''}[a generated file: ${mimeType}]\n`;
 }
 
 async function ask(
@@ -102,13 +145,13 @@ async function ask(
   question: Question,
   signal: AbortSignal,
 ): Promise<AsyncIterable<GeminiEvent[]>> {
-  const { prompt, modelId, languageCode, timeZone } = question;
+  const { prompt, modelId, tools, languageCode, timeZone } = question;
   for (let again = false; ; again = true) {
     const sessionName = await lease.call(
       (identity) => createSession(lease.connection, identity, signal),
       { configFault: true },
     );
-    const turn = { sessionName, prompt, modelId, languageCode, timeZone };
+    const turn = { sessionName, prompt, modelId, tools, languageCode, timeZone };
     try {
       return await lease.call((identity) => openAnswer(lease.connection, identity, turn, signal));
     } catch (error) {
@@ -124,12 +167,12 @@ interface FirstBatch {
   reading: Promise<IteratorResult<GeminiEvent[], undefined>> | null;
 }
 
-/** The first batch to pass on: thoughts wait for the first other event, at most `holdMs`. */
+/** What to pass on first: thoughts wait for the first other event, at most `holdMs`. */
 async function holdThoughts(
+  first: IteratorResult<GeminiEvent[], undefined>,
   events: AsyncIterator<GeminiEvent[], undefined>,
   holdMs: number,
 ): Promise<FirstBatch> {
-  const first = await events.next();
   if (first.done || !isAllThoughts(first.value)) return { batch: first.value, reading: null };
   const held = [...first.value];
   let timer: NodeJS.Timeout | undefined;

@@ -52,6 +52,7 @@ export async function createCompletion(
   const question: Question = {
     prompt: toPrompt(parameters.messages),
     modelId: model.upstreamModelId,
+    tools: model.tools,
     languageCode: caller.languageCode,
     timeZone,
     stop: parameters.stop,
@@ -59,7 +60,8 @@ export async function createCompletion(
     thoughtsHoldMs,
   };
   let choices: Choice[] = [];
-  const need = { accountIds: model.accountIds, signal: caller.signal, trace: caller.trace };
+  const { quotaKind: kind, id: modelId, accountIds } = model;
+  const need = { kind, modelId, accountIds, signal: caller.signal, trace: caller.trace };
   const pieces = withAccount(need, (lease) => {
     choices = Array.from({ length: parameters.n }, (_, index) => newChoice(index, question));
     const answers = answersOf(lease, question, choices);

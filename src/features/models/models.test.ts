@@ -1,8 +1,8 @@
 import { afterAll, expect, it } from 'vitest';
 import { addModels, findModelById, getModel, resolveModelIds } from '@/features/models/models';
-import { defaultModels } from '@/features/models/schema';
+import { defaultModels, modelDefaults } from '@/features/models/schema';
 import { stopCachedTables } from '@/platform/cached-table';
-import { closeDatabase } from '@/platform/db';
+import { closeDatabase, query } from '@/platform/db';
 import { newDataFolder } from '../../../e2e/support/data-folder';
 
 process.env.DATA_DIR = newDataFolder();
@@ -38,4 +38,41 @@ it('finds by id what is allowed, and no alias', async () => {
   expect(await findModelById(null, 'auto')).toBeNull();
   expect(await findModelById(null, '')).toBeNull();
   expect(await getModel(null, 'auto')).toMatchObject({ id: 'gemini-enterprise' });
+});
+
+it('says which tools a model may use, and what of the quotas that is', async () => {
+  const own = { ...modelDefaults, displayName: '', upstreamModelId: null };
+  await addModels([
+    { ...own, id: 'draws', tools: ['image'] },
+    { ...own, id: 'films', tools: ['video'] },
+    { ...own, id: 'everything', tools: ['web_search', 'image', 'video'] },
+    { ...own, id: 'nothing', tools: [] },
+  ]);
+  const shown = async (id: string) => {
+    const { tools, quotaKind } = await getModel(null, id);
+    return [tools, quotaKind];
+  };
+  expect(await shown('gemini-2.5-pro')).toEqual([['web_search'], 'text']);
+  expect(await shown('draws')).toEqual([['image'], 'images']);
+  expect(await shown('films')).toEqual([['video'], 'videos']);
+  expect(await shown('everything')).toEqual([['web_search', 'image', 'video'], 'text']);
+  expect(await shown('nothing')).toEqual([[], 'text']);
+});
+
+it.each([
+  ['["video", "time_travel", 7, null, "video"]', ['video']],
+  ['["time_travel"]', []],
+  ['["web_', ['web_search']],
+  ['', ['web_search']],
+  ['{"image": true}', ['web_search']],
+  ['null', ['web_search']],
+  ['"image"', ['web_search']],
+])('reads the tools %j of a row', async (stored, tools) => {
+  const id = `row ${stored}`;
+  const row = { id, displayName: '', contextLength: 1, maxTokens: 1, position: 99, tools: stored };
+  await query((db) => db.model.create({ data: row }));
+  await addModels([
+    { ...modelDefaults, id: `after ${id}`, displayName: '', upstreamModelId: null },
+  ]);
+  expect(await getModel(null, id)).toMatchObject({ tools });
 });

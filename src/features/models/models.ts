@@ -1,4 +1,5 @@
-import { defaultAliases, type ModelDefinition } from '@/features/models/schema';
+import { defaultAliases, type ModelDefinition, modelDefaults } from '@/features/models/schema';
+import { type GeminiTool, geminiTools, type QuotaKind, quotaKindOf } from '@/gemini/tools';
 import { cachedTable, reloadTable, stampChange } from '@/platform/cached-table';
 import { type Database, query } from '@/platform/db';
 import { AppError, excerpt } from '@/platform/errors';
@@ -7,6 +8,8 @@ const TABLE = 'models';
 
 /** A model that may be asked for. */
 export interface Model extends ModelDefinition {
+  /** What a question to it is meant to use of an account's quotas. */
+  quotaKind: QuotaKind;
   createdAtMs: number;
   /** The accounts that may serve it; empty: every account. */
   accountIds: string[];
@@ -32,9 +35,12 @@ async function load(): Promise<ModelTable> {
   );
   const listed: Model[] = [];
   const byName = new Map<string, Model>();
-  for (const { aliases, accounts, createdAt, position: _, ...definition } of rows) {
+  for (const { aliases, accounts, createdAt, position: _, ...row } of rows) {
+    const tools = toolsOf(row.tools);
     const model = {
-      ...definition,
+      ...row,
+      tools,
+      quotaKind: quotaKindOf(tools),
       createdAtMs: createdAt.getTime(),
       accountIds: accounts.map((account) => account.accountId),
     };
@@ -43,6 +49,18 @@ async function load(): Promise<ModelTable> {
     for (const { alias } of aliases) if (!byName.has(alias)) byName.set(alias, model);
   }
   return { listed, byName };
+}
+
+/** Names that this version does not know are left out: a later one may have written them. */
+function toolsOf(json: string): readonly GeminiTool[] {
+  let names: unknown;
+  try {
+    names = JSON.parse(json);
+  } catch {
+    return modelDefaults.tools;
+  }
+  if (!Array.isArray(names)) return modelDefaults.tools;
+  return geminiTools.filter((tool) => names.includes(tool));
 }
 
 /** The models of `allowed`, in the operator's order. */
@@ -119,7 +137,7 @@ export async function addModels(
     await query((db) =>
       db.$transaction([
         ...added.map((definition, index) => createModel(db, definition, known.size + index)),
-        stampChange(db, TABLE),
+        stampModels(db),
       ]),
     );
     await reloadTable(TABLE, load);
@@ -133,15 +151,32 @@ function aliasesOf(id: string): string[] {
 
 function createModel(
   db: Database,
-  { accountIds = [], ...definition }: ModelDefinition & { accountIds?: string[] },
+  { accountIds = [], tools, ...definition }: ModelDefinition & { accountIds?: string[] },
   position: number,
 ) {
   return db.model.create({
     data: {
       ...definition,
+      tools: JSON.stringify(tools),
       position,
       aliases: { create: aliasesOf(definition.id).map((alias) => ({ alias })) },
       accounts: { create: accountIds.map((accountId) => ({ accountId })) },
     },
   });
+}
+
+/** What must stand beside every write to the tables of the models, in the same transaction. */
+export function stampModels(db: Database) {
+  return stampChange(db, TABLE);
+}
+
+/** The ids of the models that this account alone may serve. */
+export async function modelsOnlyOf(accountId: string): Promise<string[]> {
+  const rows = await query((db) =>
+    db.model.findMany({
+      where: { accounts: { some: {}, every: { accountId } } },
+      select: { id: true },
+    }),
+  );
+  return rows.map((row) => row.id);
 }

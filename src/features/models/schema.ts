@@ -1,3 +1,5 @@
+import type { GeminiTool } from '@/gemini/tools';
+
 /** A model as the operator configures it. */
 export interface ModelDefinition {
   id: string;
@@ -5,6 +7,8 @@ export interface ModelDefinition {
   description: string;
   /** Null: no modelId is sent and the upstream chooses. */
   upstreamModelId: string | null;
+  /** What the upstream may use for an answer. */
+  tools: readonly GeminiTool[];
   contextLength: number;
   maxTokens: number;
   pricePer1kTokens: number;
@@ -14,6 +18,7 @@ export interface ModelDefinition {
 /** The values of a definition that nobody gave. */
 export const modelDefaults = {
   description: '',
+  tools: ['web_search'] as readonly GeminiTool[],
   contextLength: 1_048_576,
   maxTokens: 65_536,
   pricePer1kTokens: 0,

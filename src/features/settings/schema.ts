@@ -14,6 +14,18 @@ const milliseconds = (usual: number) =>
     .max(24 * HOUR)
     .default(usual);
 
+/** How the pool chooses among the accounts that may serve. */
+export const SelectionStrategy = z.enum([
+  'round_robin',
+  'least_in_flight',
+  'weighted_random',
+  'fill_first',
+]);
+
+export type SelectionStrategy = z.infer<typeof SelectionStrategy>;
+
+const dailyLimit = () => z.number().int().min(0).max(1_000_000).nullable().default(null);
+
 /**
  * All settings with their defaults (design 9). The names are those of the rows. Times are in
  * milliseconds, sizes in bytes.
@@ -41,10 +53,23 @@ export const Settings = z.object({
   earlyHeadersAfterMs: milliseconds(10 * SECOND),
   commentEveryMs: milliseconds(10 * SECOND),
 
+  selectionStrategy: SelectionStrategy.default('round_robin'),
+  /** Requests that an account serves at the same time; null: no limit. An account may have its own. */
+  maxConcurrentPerAccount: z.number().int().min(1).max(1_000).nullable().default(null),
+  /** How long a request waits for an account when all are busy or rest for a moment. */
+  queueWaitMs: milliseconds(5 * SECOND),
+  /** Requests that wait at the same time; further ones are refused at once. */
+  queueLimit: z.number().int().min(0).max(10_000).default(256),
+  /** Uses a day that each account has; null: not known. An account may have its own. */
+  textDailyLimit: dailyLimit(),
+  imagesDailyLimit: dailyLimit(),
+  videosDailyLimit: dailyLimit(),
+
   overloadRestMs: milliseconds(10 * SECOND),
   overloadRestMaxMs: milliseconds(5 * MINUTE),
-  /** After a failed connection, a 5xx or a broken answer. */
+  /** After a failed connection, a 5xx or a broken answer; doubles. */
   faultRestMs: milliseconds(5 * SECOND),
+  faultRestMaxMs: milliseconds(5 * MINUTE),
   /** After a 429 without a reason; doubles. */
   quotaRestMs: milliseconds(MINUTE),
   quotaRestMaxMs: milliseconds(HOUR),

@@ -71,6 +71,17 @@ export async function updateSettings(changes: Partial<Settings>): Promise<void> 
   await reloadTable(TABLE, load);
 }
 
+/** Gives these settings their defaults back. */
+export async function resetSettings(names: (keyof Settings)[]): Promise<void> {
+  await query((db) =>
+    db.$transaction([
+      db.setting.deleteMany({ where: { name: { in: names } } }),
+      stampChange(db, TABLE),
+    ]),
+  );
+  await reloadTable(TABLE, load);
+}
+
 /**
  * A fact about this data folder that is no setting, such as the encryption check: kept in the same
  * table, under a name that no setting has.

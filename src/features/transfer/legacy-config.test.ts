@@ -68,7 +68,11 @@ describe('parseLegacyConfig', () => {
       ['all', null],
       ['one', 0],
     ]);
-    expect(models[0]?.definition).toMatchObject({ enabled: true, contextLength: 32_768 });
+    expect(models[0]?.definition).toMatchObject({
+      enabled: true,
+      contextLength: 32_768,
+      tools: ['web_search'],
+    });
     expect(models[1]?.definition).toMatchObject({
       displayName: 'One',
       upstreamModelId: 'gemini-2.5-pro',

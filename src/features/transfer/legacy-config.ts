@@ -183,6 +183,7 @@ function toModel(
       displayName: name ?? id,
       description: description ?? '',
       upstreamModelId: upstreamModelId ?? null,
+      tools: modelDefaults.tools,
       contextLength: legacy.data.context_length ?? modelDefaults.contextLength,
       maxTokens: legacy.data.max_tokens ?? modelDefaults.maxTokens,
       pricePer1kTokens: legacy.data.price_per_1k_tokens ?? 0,

@@ -1,0 +1,242 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Account } from '@/features/accounts/account-table';
+import { reportFailure, reportSuccess, type Suspicion } from '@/features/accounts/blame';
+import { healthOf, mergeHealth, toRow } from '@/features/accounts/health';
+import { countUse, forecastOf } from '@/features/accounts/ledger';
+import { leave, type SeatNeed, type Turn, takeSeat } from '@/features/accounts/seats';
+import { healthy, isHalfOpen, restEndMs } from '@/features/accounts/state';
+import { Settings } from '@/features/settings/schema';
+import { type Fault, GeminiError, type GeminiErrorOptions } from '@/gemini/errors';
+import { encrypt, loadEncryptionKey } from '@/platform/crypto';
+import { handMadeAccounts, resetProcessState } from '../../../e2e/support/hand-made-accounts';
+
+process.env.LOG_LEVEL = 'silent';
+process.env.ENCRYPTION_KEY = '0'.repeat(64);
+
+const NOW = Date.parse('2026-11-25T12:00:00Z');
+const settings = Settings.parse({});
+const text: SeatNeed = { kind: 'text', modelId: 'gemini', accountIds: [] };
+const down = new GeminiError('upstream', 'it failed', { status: 503 });
+
+let accounts: Map<string, Account>;
+
+beforeEach(() => {
+  resetProcessState();
+  vi.useFakeTimers({ now: NOW });
+  accounts = handMadeAccounts(...new Array(8).fill({}));
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+function error(fault: Fault, options: GeminiErrorOptions = {}): GeminiError {
+  return new GeminiError(fault, 'it failed', options);
+}
+
+function newRequest(modelId = 'gemini'): Suspicion {
+  return { requestId: 'request', modelId, blamed: [] };
+}
+
+function take(need = text, tried: string[] = []): Turn {
+  const taken = takeSeat(need, new Set(tried), accounts, settings);
+  if ('turn' in taken) return taken;
+  throw new Error('nobody is ready');
+}
+
+/** Lets `id` fail once. */
+function fail(id: string, what: GeminiError, request = newRequest(), need = text): void {
+  const others = [...accounts.keys()].filter((other) => other !== id);
+  const turn = take(need, others);
+  reportFailure(turn, what, settings, request);
+  leave(turn);
+}
+
+function serve(id: string, need = text): void {
+  const others = [...accounts.keys()].filter((other) => other !== id);
+  const turn = take(need, others);
+  reportSuccess(turn, need.modelId);
+  leave(turn);
+}
+
+const restMs = (id: string) => Math.max(0, restEndMs(healthOf(id), 'text') - Date.now());
+
+describe('reportFailure', () => {
+  it('rests the account, which is then not taken', () => {
+    fail('a', down);
+    expect(restMs('a')).toBe(5_000);
+    expect(take().account.id).toBe('b');
+  });
+
+  it.each(['request', 'client_left', 'ours'] as const)('blames nobody for %s', (fault) => {
+    fail('a', error(fault));
+    expect(healthOf('a')).toEqual(healthy);
+  });
+
+  it('has no say on an account whose health was set anew meanwhile', () => {
+    const turn = take();
+    const row = { id: turn.account.id, healthEpoch: 1, ...toRow(healthy) };
+    mergeHealth([row]);
+    reportFailure(turn, error('blocked'), settings, newRequest());
+    expect(healthOf(turn.account.id)).toEqual(healthy);
+    reportSuccess(turn, 'gemini');
+    expect(healthOf(turn.account.id)).toEqual(healthy);
+  });
+
+  it('learns the daily limit from a refusal for the day, and only from that', () => {
+    const usedUp = (id: string) => {
+      const account = accounts.get(id);
+      return account && forecastOf(account, settings, NOW).text.left;
+    };
+    for (const id of ['a', 'b']) countUse(id, 'text', NOW);
+    fail('a', error('quota', { status: 429, reason: 'QUOTA_EXCEEDED' }));
+    fail('b', error('quota', { status: 429 }));
+    expect([usedUp('a'), usedUp('b')]).toEqual([0, null]);
+  });
+});
+
+describe('the guard of the upstream', () => {
+  it('blames only the first two of those that fail alike, and then lets single probes through', () => {
+    for (const id of ['a', 'b', 'c']) fail(id, down);
+    expect(['a', 'b', 'c'].map(restMs)).toEqual([5_000, 5_000, 0]);
+    const shut = { returnInMs: 1_000, guard: down };
+    expect(takeSeat(text, new Set(), accounts, settings)).toEqual(shut);
+    vi.advanceTimersByTime(1_000);
+    fail('d', down);
+    expect(restMs('d')).toBe(0);
+    const shutLonger = { returnInMs: 2_000, guard: down };
+    expect(takeSeat(text, new Set(), accounts, settings)).toEqual(shutLonger);
+  });
+
+  it('opens the way again with the first success', () => {
+    for (const id of ['a', 'b', 'c']) fail(id, down);
+    vi.advanceTimersByTime(1_000);
+    serve('d');
+    expect([take().account.id, take().account.id]).toEqual(['e', 'f']);
+  });
+
+  it('does not shield an account from what is its own fault', () => {
+    for (const id of ['a', 'b', 'c']) fail(id, down);
+    vi.advanceTimersByTime(1_000);
+    fail('d', error('blocked', { status: 403 }));
+    expect(healthOf('d').condition).toBe('dead');
+  });
+
+  it('keeps its probes when the clock is set', () => {
+    for (const id of ['a', 'b', 'c']) fail(id, down);
+    vi.setSystemTime(NOW - 3_600_000);
+    expect(takeSeat(text, new Set(), accounts, settings)).toEqual({
+      returnInMs: 1_000,
+      guard: down,
+    });
+  });
+});
+
+describe('the guard of a model', () => {
+  it('leaves other models alone', () => {
+    const overloaded = error('overload', { status: 429, reason: 'LLM_OVERLOADED' });
+    for (const id of ['a', 'b', 'c']) fail(id, overloaded);
+    expect(takeSeat(text, new Set(), accounts, settings)).toMatchObject({ guard: overloaded });
+    expect(take({ ...text, modelId: 'other' }).account.id).toBe('d');
+  });
+});
+
+describe('the guard of an exit', () => {
+  const limited = error('quota', { status: 429 });
+
+  beforeEach(() => {
+    loadEncryptionKey(false);
+    const proxied = { sealedProxyUrl: encrypt('http://127.0.0.1:9') };
+    accounts = handMadeAccounts({}, {}, {}, {}, {}, proxied);
+  });
+
+  it('leaves accounts of other exits alone, without blame for its own', () => {
+    for (const id of ['a', 'b', 'c']) fail(id, limited);
+    expect(restMs('c')).toBe(0);
+    expect([take().account.id, take().account.id]).toEqual(['f', 'f']);
+    expect(takeSeat(text, new Set(['f']), accounts, settings)).toEqual({
+      returnInMs: 1_000,
+      guard: limited,
+    });
+  });
+
+  it('lets one probe at a time through, whichever account it takes', () => {
+    for (const id of ['a', 'b', 'c']) fail(id, limited);
+    vi.advanceTimersByTime(1_000);
+    const probe = take(text, ['f']);
+    expect(takeSeat(text, new Set(['f']), accounts, settings)).toMatchObject({ returnInMs: 2_000 });
+    reportSuccess(probe, 'gemini');
+    leave(probe);
+    expect(take(text, ['f']).account.id).not.toBe('f');
+  });
+});
+
+describe('a request that fails everywhere while others are served', () => {
+  it('has no account rest in the end: they are half open', () => {
+    const request = newRequest();
+    for (const id of ['a', 'b', 'c', 'd', 'e']) {
+      fail(id, down, request);
+      serve('h');
+    }
+    expect(['a', 'b', 'c', 'd', 'e'].map(restMs)).toEqual([0, 0, 0, 0, 0]);
+    expect(['a', 'b', 'c'].map((id) => isHalfOpen(healthOf(id), 'text'))).toEqual([
+      true,
+      true,
+      true,
+    ]);
+    expect(['d', 'e'].map(healthOf)).toEqual([healthy, healthy]);
+    serve('a');
+    expect(healthOf('a')).toEqual(healthy);
+  });
+
+  it('says nothing of an account that has served meanwhile', () => {
+    const request = newRequest();
+    fail('a', down, request);
+    vi.advanceTimersByTime(5_000);
+    serve('a');
+    for (const id of ['b', 'c']) {
+      fail(id, down, request);
+      serve('h');
+    }
+    expect(healthOf('a')).toEqual(healthy);
+    expect(['b', 'c'].map(restMs)).toEqual([0, 0]);
+  });
+
+  it('is not told from others by failures that differ', () => {
+    const request = newRequest();
+    for (const [index, id] of ['a', 'b', 'c', 'd'].entries()) {
+      fail(id, error('upstream', { status: 500 + index }), request);
+      serve('h');
+    }
+    expect(['a', 'b', 'c', 'd'].map(restMs)).toEqual([5_000, 5_000, 5_000, 5_000]);
+  });
+
+  it('lets an account rest that was ill before', () => {
+    fail('a', down);
+    serve('h');
+    vi.advanceTimersByTime(5_000);
+    const request = newRequest();
+    for (const id of ['a', 'b', 'c']) {
+      fail(id, down, request);
+      serve('h');
+    }
+    expect(restMs('a')).toBeGreaterThanOrEqual(10_000);
+  });
+});
+
+describe('reportSuccess', () => {
+  it('ends what was wrong with the account', () => {
+    fail('a', down);
+    vi.advanceTimersByTime(5_000);
+    serve('a');
+    expect(healthOf('a')).toEqual(healthy);
+  });
+
+  it('does not end a rest that began after the answer had', () => {
+    const others = [...accounts.keys()].filter((id) => id !== 'a');
+    const early = take(text, others);
+    fail('a', error('quota', { reason: 'QUOTA_EXCEEDED' }));
+    reportSuccess(early, 'gemini');
+    expect(restMs('a')).toBeGreaterThan(0);
+  });
+});

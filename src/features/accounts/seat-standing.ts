@@ -1,0 +1,101 @@
+import type { Account } from '@/features/accounts/account-table';
+import { type Guards, probeAtMs } from '@/features/accounts/guard';
+import { healthOf } from '@/features/accounts/health';
+import { headroomOf, quotaDayEndMs, spentUntilMs } from '@/features/accounts/ledger';
+import type { Roster, Standing } from '@/features/accounts/roster';
+import { type Candidate, rankOf } from '@/features/accounts/selection';
+import { askableFromMs, isHalfOpen } from '@/features/accounts/state';
+import type { Settings } from '@/features/settings/schema';
+import type { QuotaKind } from '@/gemini/tools';
+
+/** An account as the pool uses it. */
+export interface Seat {
+  account: Account;
+  /** The order in which the accounts came. */
+  position: number;
+  /** Where it goes out: a key, not to be printed. */
+  exit: string;
+  inFlight: number;
+  /** Its place in virtual time. */
+  pass: number;
+  /** The turn that probes it while it is half open. */
+  probe: number | null;
+  /** When each text turn began that has no word of an answer yet, oldest first. */
+  unanswered: Map<number, number>;
+  /** Where it stands in the rosters. */
+  places: { roster: Roster; place: number; kind: QuotaKind }[];
+}
+
+/** What else a standing depends on. */
+export interface Circumstances {
+  settings: Settings;
+  guards: Guards;
+}
+
+/** A request that waits longer for its first word shows that others should go elsewhere. */
+const SLOW_AFTER_MS = 5_000;
+const NEVER = Number.POSITIVE_INFINITY;
+
+/** Out of the roster, until an event changes it. */
+export const out: Standing = outUntil(NEVER, NEVER);
+
+function outUntil(wakeAtMs: number, returnAtMs: number): Standing {
+  return { isReady: false, major: 0, minor: 0, weight: 0, wakeAtMs, returnAtMs };
+}
+
+/** From when on the seat may be asked for `kind`; `Infinity`: not by itself. */
+export function seatFromMs(
+  { account, exit }: Seat,
+  kind: QuotaKind,
+  { settings, guards }: Circumstances,
+  nowMs: number,
+): number {
+  const fromMs = askableFromMs(account.enabled, healthOf(account.id), kind);
+  if (fromMs === null) return NEVER;
+  const guardMs = guards.size > 0 ? probeAtMs(guards, `exit ${exit}`) : 0;
+  return Math.max(fromMs, spentUntilMs(account, kind, settings, nowMs), guardMs);
+}
+
+/** How the seat stands among those that could serve `kind`. */
+export function standingOf(
+  seat: Seat,
+  kind: QuotaKind,
+  circumstances: Circumstances,
+  nowMs: number,
+): Standing {
+  const { settings } = circumstances;
+  const fromMs = seatFromMs(seat, kind, circumstances, nowMs);
+  if (fromMs === NEVER) return out;
+  const health = healthOf(seat.account.id);
+  // Who waits for an account is not told to wait for one that a human has to mend.
+  const returnAtMs = health.condition === 'ok' ? fromMs : NEVER;
+  if (fromMs > nowMs) return outUntil(fromMs, returnAtMs);
+  const limit = seat.account.maxConcurrent ?? settings.maxConcurrentPerAccount;
+  const isProbed = seat.probe !== null && isHalfOpen(health, kind);
+  if (isProbed || (limit !== null && seat.inFlight >= limit)) return outUntil(NEVER, returnAtMs);
+  const candidate = candidateOf(seat, kind, settings, nowMs);
+  const slowAtMs = candidate.isSlow ? NEVER : slowFromMs(seat);
+  const dayEndMs = candidate.headroom < 1 ? quotaDayEndMs(nowMs) : NEVER;
+  const { major, minor, weight } = rankOf(settings.selectionStrategy, candidate);
+  const wakeAtMs = Math.min(slowAtMs, dayEndMs);
+  return { isReady: true, major, minor, weight, wakeAtMs, returnAtMs };
+}
+
+/** The seat as the choice sees it. */
+export function candidateOf(
+  seat: Seat,
+  kind: QuotaKind,
+  settings: Settings,
+  nowMs: number,
+): Candidate {
+  const { position, inFlight, pass, account } = seat;
+  const headroom = headroomOf(account, kind, settings, nowMs);
+  const isSlow = slowFromMs(seat) <= nowMs;
+  return { position, weight: account.weight, inFlight, pass, headroom, isSlow };
+}
+
+/** When the account counts as slow, since a request waits for its first word there. */
+function slowFromMs({ unanswered }: Seat): number {
+  if (unanswered.size === 0) return NEVER;
+  return (unanswered.values().next().value ?? NEVER) + SLOW_AFTER_MS;
+}

@@ -1,0 +1,155 @@
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Agent } from 'undici';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Lease } from '@/features/accounts/lease';
+import { answer, newChoice, type Piece, type Question } from '@/features/chat/answer';
+import { isGeminiError } from '@/gemini/errors';
+
+const question: Question = {
+  prompt: 'Draw',
+  modelId: null,
+  tools: ['image'],
+  languageCode: 'en-US',
+  timeZone: 'Etc/UTC',
+  stop: [],
+  maxTokens: null,
+  thoughtsHoldMs: 5000,
+};
+
+const text = (value: string) => ({ text: value });
+const thought = (value: string) => ({ text: value, thought: true });
+const file = (fileId: string, mimeType: string) => ({ file: { fileId, mimeType } });
+const say = (...contents: object[]) => ({
+  streamAssistResponse: {
+    answer: { replies: contents.map((content) => ({ groundedContent: { content } })) },
+  },
+});
+const last = { streamAssistResponse: { answer: { state: 'SUCCEEDED' } } };
+const error = { error: { code: 500 } };
+
+const agent = new Agent();
+let asked: unknown;
+let elements: object[] = [];
+const upstream = http.createServer(async (request, response) => {
+  let body = '';
+  for await (const chunk of request) body += chunk;
+  if (request.url?.endsWith('/widgetCreateSession')) {
+    response.end('{"session":{"name":"sessions/1"}}');
+    return;
+  }
+  asked = JSON.parse(body).streamAssistRequest.toolsSpec;
+  response.end(JSON.stringify(elements));
+});
+
+/** What the lease was told, in order. */
+let told: string[];
+let lease: Lease;
+
+beforeAll(() => new Promise<void>((resolve) => upstream.listen(0, '127.0.0.1', resolve)));
+
+afterAll(async () => {
+  await agent.destroy();
+  upstream.close();
+});
+
+beforeEach(() => {
+  const url = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`;
+  told = [];
+  lease = {
+    connection: {
+      endpoints: { appUrl: url, authUrl: url, apiUrl: url, verifyUrl: url },
+      dispatcher: agent,
+      timeouts: { keyMs: 5000, sessionMs: 5000, firstContentMs: 5000, idleMs: 5000 },
+    },
+    signal: new AbortController().signal,
+    contentBegan: () => told.push('content'),
+    served: (kind) => told.push(kind),
+    call: (run) => run({ configId: 'team-1', userAgent: 'test', accessToken: 'a.b.c' }),
+  };
+});
+
+/** The pieces that come of `sent`, and the reason of the failure if there is one. */
+async function answerOf(sent: object[], limits: Partial<Question> = {}) {
+  elements = sent;
+  const asking = { ...question, ...limits };
+  const pieces: Piece[] = [];
+  try {
+    for await (const batch of answer(lease, asking, newChoice(0, asking), lease.signal)) {
+      pieces.push(...batch);
+    }
+  } catch (failure) {
+    if (!isGeminiError(failure)) throw failure;
+    return { pieces, reason: failure.reason ?? failure.fault };
+  }
+  return { pieces };
+}
+
+const textOf = (pieces: Piece[]) =>
+  pieces.map((piece) => (piece.type === 'text' ? piece.text : '')).join('');
+
+describe('generated files', () => {
+  it('are an answer without a word of text', async () => {
+    const { pieces } = await answerOf([say(file('f1', 'image/png')), last]);
+    expect(pieces).toEqual([
+      { type: 'text', index: 0, text: '[a generated file: image/png]\n' },
+      { type: 'finish', index: 0, reason: 'stop' },
+    ]);
+    expect(told).toEqual(['text', 'images', 'content']);
+    expect(asked).toEqual({ imageGenerationSpec: {} });
+  });
+
+  it('stand on lines of their own, each once', async () => {
+    const image = file('f1', 'image/png');
+    const { pieces } = await answerOf([
+      say(thought('Hm.'), text('Here you are:'), image),
+      say(image, file('f2', 'video/mp4'), text('and\n')),
+      say(file('f3', 'application/pdf'), image, text('Enjoy!')),
+      last,
+    ]);
+    expect(textOf(pieces)).toBe(
+      'Here you are:\n[a generated file: image/png]\n[a generated file: video/mp4]\nand\n' +
+        '[a generated file: application/pdf]\nEnjoy!',
+    );
+    expect(told.filter((kind) => kind !== 'content')).toEqual(['text', 'images', 'videos']);
+  });
+
+  it('let go of held thoughts, and commit', async () => {
+    const { pieces, reason } = await answerOf([
+      say(thought('Hm.')),
+      say(file('f1', 'video/mp4')),
+      error,
+    ]);
+    expect(pieces.map(({ type }) => type)).toEqual(['reasoning', 'text']);
+    expect(reason).toBe('upstream');
+    expect(told).toEqual(['text', 'videos', 'content']);
+  });
+
+  it('are counted where the reply was cut before them', async () => {
+    const sent = [say(text('a STOP'), file('f1', 'image/png')), last];
+    const { pieces } = await answerOf(sent, { stop: ['STOP'] });
+    expect(textOf(pieces)).toBe('a ');
+    expect(told).toContain('images');
+  });
+});
+
+describe('what an account served', () => {
+  it('is a text once, whatever comes first', async () => {
+    await answerOf([say(text('a')), say(text('b')), last]);
+    expect(told).toEqual(['text', 'content']);
+  });
+
+  it('is a text even if nothing but the end comes, or thoughts and a failure', async () => {
+    expect(await answerOf([last])).toEqual({ pieces: [], reason: 'EMPTY_ANSWER' });
+    expect(await answerOf([say(thought('Hm.')), error])).toEqual({
+      pieces: [],
+      reason: 'upstream',
+    });
+    expect(told).toEqual(['text', 'text']);
+  });
+
+  it('is nothing if it failed at once', async () => {
+    expect(await answerOf([error])).toEqual({ pieces: [], reason: 'upstream' });
+    expect(told).toEqual([]);
+  });
+});
