@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { Directive } from './directive';
+import { DailyQuotas } from './quotas';
 
 /** One seat as a test describes it; the field names are those of the seed's account file. */
 export interface StandInAccountInit {
@@ -31,6 +32,14 @@ export type FaultCall = 'key' | 'createSession' | 'streamAssist';
 interface ArmedFault {
   directive: Directive;
   timesLeft: number;
+  /** Real time in ms; infinite: it has no end. */
+  endsAtMs: number;
+}
+
+/** How many chats an account has open now, and had at most since the last reset. */
+export interface Concurrency {
+  open: number;
+  peak: number;
 }
 
 const defaultUserAgent =
@@ -47,11 +56,13 @@ export class StandInAccount {
   readonly uToken: string;
   /** The rotation that the key host demands before it hands out a key again. */
   rotation: Directive | null = null;
+  readonly quotas = new DailyQuotas();
 
   readonly #secure: RotatingCookie;
   readonly #host: RotatingCookie;
   readonly #faults = new Map<FaultCall, ArmedFault>();
   #rotationTicket: string | null = null;
+  #concurrency: Concurrency = { open: 0, peak: 0 };
 
   constructor(init: StandInAccountInit) {
     this.name = init.name;
@@ -99,9 +110,30 @@ export class StandInAccount {
     return true;
   }
 
-  /** Puts a fault on a call, in place of the one before. */
-  armFault(call: FaultCall, directive: Directive, times: number): void {
-    this.#faults.set(call, { directive, timesLeft: times });
+  get concurrency(): Concurrency {
+    return { ...this.#concurrency };
+  }
+
+  /** Notes that a chat is open, until `closed` resolves. */
+  chatOpened(closed: Promise<void>): void {
+    const now = this.#concurrency;
+    now.open += 1;
+    now.peak = Math.max(now.peak, now.open);
+    closed.then(() => {
+      now.open -= 1;
+    });
+  }
+
+  /** Puts a fault on a call, in place of the one before, for so many calls and so long. */
+  armFault(call: FaultCall, directive: Directive, times: number, forMs: number): void {
+    this.#faults.set(call, { directive, timesLeft: times, endsAtMs: Date.now() + forMs });
+  }
+
+  /** Forgets faults, quotas, usage and the peak; cookies stay. */
+  reset(): void {
+    this.clearFaults();
+    this.quotas.clear();
+    this.#concurrency.peak = this.#concurrency.open;
   }
 
   /** Takes away every fault and a rotation that was still due. */
@@ -115,8 +147,9 @@ export class StandInAccount {
     const fault = this.#faults.get(call);
     if (fault === undefined) return null;
     fault.timesLeft -= 1;
-    if (fault.timesLeft <= 0) this.#faults.delete(call);
-    return fault.directive;
+    const isOver = Date.now() >= fault.endsAtMs;
+    if (isOver || fault.timesLeft <= 0) this.#faults.delete(call);
+    return isOver ? null : fault.directive;
   }
 }
 

@@ -5,6 +5,7 @@ import {
   cutAdversarially,
   cutEvenly,
   type Ending,
+  fileElement,
   finalElement,
   textElement,
   valueElement,
@@ -14,13 +15,17 @@ import { fullName, type StandInSession } from './sessions';
 /** Elements larger than this are cut into pieces of this size instead of at awkward places. */
 const largeElementBytes = 64 * 1024;
 
-/** One answer on its way: a JSON array that arrives element by element (upstream-protocol 11). */
+/**
+ * One answer on its way: a JSON array that arrives element by element (upstream-protocol 11). With
+ * its first text or file, or when it succeeds without, it counts as one use of the day's texts.
+ */
 export class AnswerStream {
   readonly #exchange: Exchange;
   readonly #session: StandInSession;
   readonly #assistToken = `NMwK${randomUUID()}`;
   #written = 0;
   #begun = false;
+  #counted = false;
 
   constructor(exchange: Exchange, session: StandInSession) {
     this.#exchange = exchange;
@@ -35,7 +40,14 @@ export class AnswerStream {
 
   /** Writes a fragment of the answer, or of its thoughts. */
   async text(text: string, thought = false): Promise<void> {
+    this.#count();
     await this.#write(textElement(text, thought, this.#envelope()));
+  }
+
+  /** Names a generated file. */
+  async file(fileId: string, mimeType: string): Promise<void> {
+    this.#count();
+    await this.#write(fileElement(fileId, mimeType, this.#envelope()));
   }
 
   /** Writes an element of any content. */
@@ -53,6 +65,7 @@ export class AnswerStream {
     state: Ending['state'] = 'SUCCEEDED',
     skippedReason: string | null = null,
   ): Promise<void> {
+    if (state === 'SUCCEEDED') this.#count();
     await this.#write(this.final(state, skippedReason));
     this.close();
   }
@@ -73,6 +86,11 @@ export class AnswerStream {
   #envelope(): { uToken: string | null; assistToken: string } {
     const uToken = this.#written === 0 ? this.#session.account.uToken : null;
     return { uToken, assistToken: this.#assistToken };
+  }
+
+  #count(): void {
+    if (!this.#counted) this.#session.account.quotas.count('text', this.#exchange.nowMs);
+    this.#counted = true;
   }
 
   #begin(): void {

@@ -1,22 +1,9 @@
 import { setImmediate as nextTick } from 'node:timers/promises';
 import { AnswerStream } from './answer-stream';
 import type { Directive } from './directive';
-import type { Exchange } from './exchange';
 import { cutEvenly, textElement } from './framing';
-import type { Lockstep } from './lockstep';
-import type { StandInSession } from './sessions';
-
-/** A question that was accepted and waits for its answer. */
-export interface Question {
-  exchange: Exchange;
-  session: StandInSession;
-  prompt: string;
-  lockstep: Lockstep;
-  /** Pause between pieces unless the directive has `ms`. */
-  pieceDelayMs: number;
-}
-
-export type Scenario = (question: Question, directive: Directive) => Promise<void>;
+import { generateImages, generateVideos } from './media-answers';
+import type { Question, Scenario } from './scenario';
 
 const pieceCharacters = 12;
 const wordsPerPiece = 25;
@@ -36,6 +23,8 @@ export const answers: ReadonlyMap<string, Scenario> = new Map<string, Scenario>(
   ['split-surrogate', splitSurrogate],
   ['long', long],
   ['bench', bench],
+  ['image', generateImages],
+  ['video', generateVideos],
 ]);
 
 /** The part of the prompt that a person would call the question: its last line with words in it. */
@@ -176,6 +165,7 @@ async function bench({ exchange, session }: Question, directive: Directive): Pro
   const total = directive.number('pieces', 20);
   const last = new AnswerStream(exchange, session).final();
   const body = `[${benchElements(total, session.account.uToken)}${last}\n]`;
+  session.account.quotas.count('text', exchange.nowMs);
   exchange.begin(200, 'application/json; charset=UTF-8');
   for (const piece of cutEvenly(Buffer.from(body), directive.number('writes', 5))) {
     exchange.write(piece);

@@ -1,10 +1,12 @@
 import { AnswerStream } from './answer-stream';
-import { lastWords, type Question } from './answers';
+import { lastWords } from './answers';
 import { Directive, findDirective } from './directive';
 import { skip } from './failures';
 import { chatScenario } from './faults';
 import { type GoogleError, googleError } from './google-error';
 import { asRecord, asString } from './json-value';
+import { neededKinds } from './quotas';
+import type { Question } from './scenario';
 import { ownSession, type WidgetCall } from './session-calls';
 
 const greeting =
@@ -18,7 +20,7 @@ export async function streamAssist(call: WidgetCall): Promise<void> {
   if (session === null) return;
   const prompt = promptOf(request);
   const modelId = asString(asRecord(request.assistGenerationConfig).modelId);
-  const directive = account.takeFault('streamAssist') ?? directiveOf(prompt);
+  const directive = account.takeFault('streamAssist') ?? usedUp(call) ?? directiveOf(prompt);
   const names = { account: account.name, scenario: directive.name };
   const turn = { at: exchange.at, ...names, prompt, modelId, request };
   state.sessions.remember(session, turn, state.clock.now());
@@ -37,6 +39,15 @@ export async function streamAssist(call: WidgetCall): Promise<void> {
 
 function directiveOf(prompt: string): Directive {
   return findDirective(prompt, (name) => chatScenario(name) !== null) ?? new Directive('echo');
+}
+
+/** The refusal of a question for which the day's quota is used up. */
+function usedUp({ exchange, account, request }: WidgetCall): Directive | null {
+  const { quotas } = account;
+  const kinds = neededKinds(request.toolsSpec);
+  if (kinds.every((kind) => quotas.left(kind, exchange.nowMs) > 0)) return null;
+  const reason: [string, string][] = quotas.reason === null ? [] : [['reason', quotas.reason]];
+  return new Directive('http', new Map([['status', '429'], ...reason]));
 }
 
 function promptOf(request: Record<string, unknown>): string {
@@ -68,7 +79,8 @@ async function sendInStream(
   stream.close();
 }
 
-function countOpenStream({ exchange, state }: WidgetCall): void {
+function countOpenStream({ exchange, state, account }: WidgetCall): void {
+  account.chatOpened(exchange.closed);
   state.openStreams += 1;
   exchange.closed.then(() => {
     state.openStreams -= 1;

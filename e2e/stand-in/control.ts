@@ -4,18 +4,21 @@ import type { Exchange } from './exchange';
 import type { Fault } from './faults';
 import type { StandIn } from './handle';
 import { asRecord, asString, parseJson } from './json-value';
+import { readQuotas } from './quotas';
 import { shortName } from './sessions';
 
 type Order = (standIn: StandIn, body: Record<string, unknown>, query: URLSearchParams) => unknown;
 
 const orders: ReadonlyMap<string, Order> = new Map<string, Order>([
   ['GET counts', countsOf],
+  ['GET usage', usageOf],
   ['GET log', (standIn, _, query) => entriesSince(standIn, Number(query.get('since') ?? 0))],
   ['GET sessions', sessionsOf],
   ['GET streams', ({ openStreams, lockstep }) => ({ open: openStreams, lockstep })],
   ['GET accounts', (standIn) => standIn.accounts.all.map(describeAccount)],
   ['GET seed-file', (standIn) => seedFile(standIn.seats)],
   ['POST fault', orderFault],
+  ['POST quotas', orderQuotas],
   ['POST reset', (standIn) => standIn.reset()],
   ['POST forget-sessions', (standIn) => standIn.sessions.clear()],
   ['POST clock', orderClock],
@@ -38,7 +41,15 @@ export async function handleControl(exchange: Exchange, standIn: StandIn): Promi
 
 function countsOf(standIn: StandIn): unknown {
   const names = standIn.accounts.all.map((account) => account.name);
-  return Object.fromEntries(names.map((name) => [name, standIn.counts(name)]));
+  const countsOfName = (name: string) => {
+    return { ...standIn.counts(name), concurrency: standIn.concurrency(name) };
+  };
+  return Object.fromEntries(names.map((name) => [name, countsOfName(name)]));
+}
+
+function usageOf(standIn: StandIn): unknown {
+  const names = standIn.accounts.all.map((account) => account.name);
+  return Object.fromEntries(names.map((name) => [name, standIn.usage(name)]));
 }
 
 function entriesSince(standIn: StandIn, since: number): unknown {
@@ -67,7 +78,18 @@ function readFault(value: Record<string, unknown>): Fault {
   const scenario = asString(value.scenario);
   if (scenario === null) throw new Error('a fault needs a scenario');
   const on = (Array.isArray(value.on) ? value.on : [value.on]) as FaultCall[];
-  return { on, scenario, ...(typeof value.times === 'number' ? { times: value.times } : {}) };
+  return {
+    on,
+    scenario,
+    ...(typeof value.times === 'number' && { times: value.times }),
+    ...(typeof value.forMs === 'number' && { forMs: value.forMs }),
+  };
+}
+
+function orderQuotas(standIn: StandIn, body: Record<string, unknown>): void {
+  const limits = body.quotas === null ? null : readQuotas(body.quotas);
+  const options = body.reason === undefined ? {} : { reason: asString(body.reason) };
+  standIn.setQuotas(asString(body.account) ?? '*', limits, options);
 }
 
 function orderClock(standIn: StandIn, body: Record<string, unknown>): void {

@@ -15,6 +15,7 @@ export class Exchange {
   /** True once nothing more can reach the client. */
   gone = false;
   readonly #response: ServerResponse;
+  readonly #clock: Clock;
   #entry: CallEntry | null = null;
   #cutByUs = false;
   #stopSleep: (() => void) | null = null;
@@ -22,6 +23,7 @@ export class Exchange {
   constructor(request: IncomingMessage, response: ServerResponse, clock: Clock) {
     this.request = request;
     this.#response = response;
+    this.#clock = clock;
     const target = request.url ?? '/';
     const mark = target.indexOf('?');
     this.path = mark === -1 ? target : target.slice(0, mark);
@@ -34,6 +36,11 @@ export class Exchange {
         resolve();
       });
     });
+  }
+
+  /** The time on the stand-in's clock, in ms since the epoch. */
+  get nowMs(): number {
+    return this.#clock.now();
   }
 
   /** Where the client found us, so that redirects stay on the origin it has configured. */

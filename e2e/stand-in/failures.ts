@@ -1,7 +1,7 @@
 import { AnswerStream } from './answer-stream';
-import type { Question, Scenario } from './answers';
 import type { Directive } from './directive';
 import { describedError, replyFailures } from './reply-failures';
+import type { Question, Scenario } from './scenario';
 
 /** Scenarios in which a chat call goes wrong, by name. */
 export const failures: ReadonlyMap<string, Scenario> = new Map<string, Scenario>([
@@ -13,8 +13,10 @@ export const failures: ReadonlyMap<string, Scenario> = new Map<string, Scenario>
   ['error-after', errorAfter],
   ['skipped-policy', (question) => skip(question, 'CUSTOMER_POLICY_VIOLATION')],
   ['skipped-small-talk', (question) => skip(question, 'NON_ASSIST_SEEKING_QUERY_IGNORED')],
+  ['blocked', blocked],
   ['failed', failed],
   ['truncated', truncated],
+  ['no-end', noEnd],
   ['malformed', malformed],
   ['stall', stall],
   ['reset-after', resetAfter],
@@ -55,6 +57,16 @@ async function errorAfter(question: Question, directive: Directive): Promise<voi
   stream.close();
 }
 
+/** The workspace's policy stops the answer (upstream-protocol 12.3). */
+async function blocked(question: Question, directive: Directive): Promise<void> {
+  const stream = await startWell(question, directive, 0);
+  const policyResults = [{ bannedPhraseEnforcementResult: { bannedPhrases: ['banned'] } }];
+  const customerPolicyEnforcementResult = { verdict: 'BLOCK', policyResults };
+  const answer = { state: 'SUCCEEDED', customerPolicyEnforcementResult };
+  await stream.value({ streamAssistResponse: { answer, sessionInfo: {} } });
+  stream.close();
+}
+
 async function failed(question: Question, directive: Directive): Promise<void> {
   const stream = await startWell(question, directive, 0);
   await stream.finish('FAILED');
@@ -65,6 +77,12 @@ async function truncated(question: Question, directive: Directive): Promise<void
   const stream = await startWell(question, directive, 1);
   await stream.raw('{\n  "streamAssistResponse": {\n    "answer": {\n      "state": "IN_PROG');
   question.exchange.end();
+}
+
+/** A whole array, only the terminal state is missing. */
+async function noEnd(question: Question, directive: Directive): Promise<void> {
+  const stream = await startWell(question, directive, 1);
+  stream.close();
 }
 
 async function malformed(question: Question, directive: Directive): Promise<void> {

@@ -1,8 +1,9 @@
 import type { FaultCall, StandInAccount } from './accounts';
-import { answers, type Scenario } from './answers';
+import { answers } from './answers';
 import { type Directive, parseDirective } from './directive';
 import { failures } from './failures';
 import { defaultKeyFaultTimes, isKeyFault } from './key-host';
+import type { Scenario } from './scenario';
 import { isSessionFault } from './session-calls';
 
 /** What an account is told to do wrong. */
@@ -12,6 +13,8 @@ export interface Fault {
   scenario: string;
   /** How many calls it spoils; for ever when left out (`rotation`: once). */
   times?: number;
+  /** For how long from now, in ms of real time; for ever when left out. */
+  forMs?: number;
 }
 
 /** The scenario of that name for a chat call, or null. */
@@ -25,7 +28,7 @@ export function armFault(account: StandInAccount, fault: Fault): void {
   for (const call of typeof fault.on === 'string' ? [fault.on] : fault.on) {
     if (!canPlay(call, directive)) throw new Error(`${call} knows no scenario ${directive.name}`);
     const times = fault.times ?? defaultKeyFaultTimes(directive.name);
-    account.armFault(call, directive, times);
+    account.armFault(call, directive, times, fault.forMs ?? Number.POSITIVE_INFINITY);
   }
 }
 

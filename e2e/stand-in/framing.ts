@@ -17,6 +17,20 @@ export interface Ending {
 
 /** An element that adds a fragment to the answer or to its thoughts (upstream-protocol 12). */
 export function textElement(text: string, thought: boolean, envelope: Envelope): string {
+  const content = `"text": ${quote(text)}${thought ? ',\n              "thought": true' : ''}`;
+  return replyElement(content, envelope);
+}
+
+/** An element that names a generated file (upstream-protocol 12.5). */
+export function fileElement(fileId: string, mimeType: string, envelope: Envelope): string {
+  const content = `"file": {
+                "fileId": ${quote(fileId)},
+                "mimeType": ${quote(mimeType)}
+              }`;
+  return replyElement(content, envelope);
+}
+
+function replyElement(content: string, envelope: Envelope): string {
   return `{${uTokenLine(envelope)}
   "streamAssistResponse": {
     "answer": {
@@ -26,7 +40,7 @@ export function textElement(text: string, thought: boolean, envelope: Envelope):
           "groundedContent": {
             "content": {
               "role": "model",
-              "text": ${quote(text)}${thought ? ',\n              "thought": true' : ''}
+              ${content}
             }
           }
         }

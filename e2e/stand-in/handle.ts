@@ -1,9 +1,10 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Accounts, StandInAccountInit } from './accounts';
+import type { Accounts, Concurrency, StandInAccount, StandInAccountInit } from './accounts';
 import type { CallEntry, CallName } from './call-log';
 import type { Clock } from './clock';
 import { armFault, type Fault } from './faults';
+import type { Quotas, Usage } from './quotas';
 import type { Sessions } from './sessions';
 import type { StandInState } from './state';
 
@@ -77,11 +78,41 @@ export class StandIn {
    * @throws Error for an unknown account, or a scenario that the call cannot play.
    */
   setFault(accountName: string, fault: Fault | null): void {
-    const { accounts } = this.#state;
-    for (const account of accountName === '*' ? accounts.all : [accounts.get(accountName)]) {
+    for (const account of this.#named(accountName)) {
       if (fault === null) account.clearFaults();
       else armFault(account, fault);
     }
+  }
+
+  /**
+   * Limits what an account (`'*'`: each account) may use a day (upstream-protocol 19), in place of the
+   * limits before; null: no limits. What was used today stays. A kind that is used up is refused with
+   * 429 and `reason`, by default QUOTA_EXCEEDED; null: without one.
+   * @throws Error for an unknown account
+   */
+  setQuotas(
+    accountName: string,
+    limits: Quotas | null,
+    { reason = 'QUOTA_EXCEEDED' }: { reason?: string | null } = {},
+  ): void {
+    for (const { quotas } of this.#named(accountName)) {
+      quotas.limits = { ...limits };
+      quotas.reason = reason;
+    }
+  }
+
+  /** What the account has used since midnight in Los Angeles, by the adjustable clock. */
+  usage(accountName: string): Usage {
+    return this.accounts.get(accountName).quotas.usage(this.clock.now());
+  }
+
+  /** How many chats of the account are open now, and were at most since the last reset. */
+  concurrency(accountName: string): Concurrency {
+    return this.accounts.get(accountName).concurrency;
+  }
+
+  #named(accountName: string): StandInAccount[] {
+    return accountName === '*' ? this.accounts.all : [this.accounts.get(accountName)];
   }
 
   /** Confirms the last piece of a lock-step stream; false when none of that id waits. */

@@ -59,6 +59,7 @@ test('remembers what each session was asked, and counts calls', async () => {
   ]);
   expect(standIn.counts('demo-1')).toEqual({ key: 3, createSession: 1, streamAssist: 2 });
   expect(standIn.counts('demo-2')).toEqual({});
+  expect(standIn.concurrency('demo-1')).toEqual({ open: 0, peak: 1 });
   const chat = standIn.log.filter((entry) => entry.call === 'streamAssist');
   expect(chat.map((entry) => entry.status)).toEqual([200, 200]);
   expect(chat[1]?.bodyText).toContain('second');
@@ -132,6 +133,22 @@ test('notices at once that a client left', async () => {
   expect((entry?.endedAt ?? 0) - leftAt).toBeLessThan(1000);
 });
 
+test('knows how many chats of an account run at the same time', async () => {
+  const ask = (id: string) => client.ask(`[[lockstep id=${id} n=1]]`);
+  const replies = await Promise.all(['a', 'b'].map(ask));
+  await other.elements('x');
+  expect(standIn.concurrency('demo-1')).toEqual({ open: 2, peak: 2 });
+  expect(standIn.concurrency('demo-2')).toMatchObject({ peak: 1 });
+  standIn.ackPiece('a');
+  await replies[0]?.text();
+  await expect.poll(() => standIn.concurrency('demo-1')).toEqual({ open: 1, peak: 2 });
+  standIn.ackPiece('b');
+  await replies[1]?.text();
+  await expect.poll(() => standIn.concurrency('demo-1').open).toBe(0);
+  standIn.reset();
+  expect(standIn.concurrency('demo-1')).toEqual({ open: 0, peak: 0 });
+});
+
 test('runs as a program and obeys orders over HTTP', async () => {
   const args = ['--import', 'tsx', 'e2e/stand-in/main.ts', '--accounts', '2'];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -160,12 +177,20 @@ test('runs as a program and obeys orders over HTTP', async () => {
     expect(await order('GET', 'counts')).toMatchObject({ 'demo-2': { streamAssist: 2 } });
     expect(await order('GET', 'sessions')).toMatchObject([{ account: 'demo-2' }, {}]);
     expect(await order('GET', 'seed-file')).toEqual(seedFile([demoAccount(1), demoAccount(2)]));
+    await order('POST', 'quotas', { account: 'demo-2', quotas: { text: 1 }, reason: null });
+    expect((await remote.ask('x')).status).toBe(429);
+    expect(await order('POST', 'quotas', { quotas: { texts: 0 } })).toEqual({
+      error: 'no quota: texts=0',
+    });
+    const used = { text: 1, images: 0, videos: 0 };
+    expect(await order('GET', 'usage')).toMatchObject({ 'demo-1': { text: 0 }, 'demo-2': used });
     await order('POST', 'clock', { offsetMs: 3_600_000 });
     const { headers } = await remote.askKey();
     const ahead = Date.parse(headers.get('date') ?? '') - Date.now();
     expect(Math.abs(ahead - 3_600_000)).toBeLessThan(5000);
     await order('POST', 'reset', {});
-    expect(await order('GET', 'counts')).toEqual({ 'demo-1': {}, 'demo-2': {} });
+    const nothing = { concurrency: { open: 0, peak: 0 } };
+    expect(await order('GET', 'counts')).toEqual({ 'demo-1': nothing, 'demo-2': nothing });
   } finally {
     child.kill('SIGTERM');
   }

@@ -80,8 +80,9 @@ export class StandInState {
   }
 
   /**
-   * Forgets what was seen and what was ordered: log, counts, sessions, faults, clock, prompt limit;
-   * waiting lock-step streams are cut. Keys and cookies stay good, since clients still hold them.
+   * Forgets what was seen and what was ordered: log, counts, sessions, faults, quotas and their use,
+   * clock, prompt limit; waiting lock-step streams are cut. Keys and cookies stay good, since clients
+   * still hold them.
    */
   reset(): void {
     this.log.clear();
@@ -89,6 +90,6 @@ export class StandInState {
     this.lockstep.clear();
     this.clock.offsetMs = 0;
     this.promptLimitCharacters = defaultPromptLimitCharacters;
-    for (const account of this.accounts.all) account.clearFaults();
+    for (const account of this.accounts.all) account.reset();
   }
 }

@@ -8,6 +8,13 @@ export interface TestKey {
   keyId: string;
 }
 
+/** A part of an answer: text or a file. */
+interface TestContent {
+  text?: string;
+  thought?: boolean;
+  file?: { fileId: string; mimeType: string };
+}
+
 /** An element of an answer, as far as the tests look into it. */
 export interface TestElement {
   uToken?: string;
@@ -15,8 +22,9 @@ export interface TestElement {
   streamAssistResponse?: {
     answer: {
       state: string;
-      replies?: { groundedContent: { content: { text: string; thought?: boolean } } }[];
+      replies?: { groundedContent: { content: TestContent } }[];
       assistSkippedReasons?: string[];
+      customerPolicyEnforcementResult?: { verdict: string };
     };
     sessionInfo: { session?: string };
   };
@@ -131,12 +139,21 @@ export async function guarded<T>(response: Response): Promise<T> {
 
 /** All text of an answer; with `thoughts` only what is marked as thought. */
 export function textOf(elements: readonly TestElement[], thoughts = false): string {
+  return contentsOf(elements)
+    .filter((content) => (content.thought ?? false) === thoughts)
+    .map((content) => content.text ?? '')
+    .join('');
+}
+
+/** The files that an answer names, in order, as often as it names them. */
+export function filesOf(elements: readonly TestElement[]): { fileId: string; mimeType: string }[] {
+  return contentsOf(elements).flatMap(({ file }) => (file === undefined ? [] : [file]));
+}
+
+function contentsOf(elements: readonly TestElement[]): TestContent[] {
   return elements
     .flatMap((element) => element.streamAssistResponse?.answer.replies ?? [])
-    .map((reply) => reply.groundedContent.content)
-    .filter((content) => (content.thought ?? false) === thoughts)
-    .map((content) => content.text)
-    .join('');
+    .map((reply) => reply.groundedContent.content);
 }
 
 /** The state of the last element. */
