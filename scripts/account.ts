@@ -2,20 +2,12 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { type TestDepth, testAccount } from '@/features/accounts/account-test';
-import {
-  type AccountSummary,
-  deleteAccount,
-  getAccount,
-  listAccounts,
-  setEnabled,
-  setOptions,
-  totalLeft,
-} from '@/features/accounts/accounts';
+import { deleteAccount, getAccount, setEnabled, setOptions } from '@/features/accounts/accounts';
 import type { AccountOptions } from '@/features/accounts/schema';
 import { importLegacyConfig } from '@/features/transfer/import-legacy';
-import { type QuotaKind, quotaKinds } from '@/gemini/tools';
 import { AppError } from '@/platform/errors';
-import { printable, printTable, runCommand } from './command-line.ts';
+import { printAccounts } from './account-list.ts';
+import { printable, runCommand } from './command-line.ts';
 
 const HELP = `npm run account -- import FILE    take accounts, models and proxy from a business_gemini_session.json
 npm run account -- list           all accounts with their state and what they did today
@@ -41,8 +33,6 @@ const optionNames: Record<string, keyof AccountOptions> = {
   'videos-limit': 'videosLimit',
 };
 
-const unitOf: Record<QuotaKind, string> = { text: 'questions', images: 'images', videos: 'videos' };
-
 await runCommand(HELP, async (argv) => {
   const { values, positionals } = parseArgs({
     args: argv,
@@ -50,7 +40,10 @@ await runCommand(HELP, async (argv) => {
     options: { depth: { type: 'string' } },
   });
   const [verb, name, ...rest] = positionals;
-  if (verb === 'list' && !name) return list();
+  if (verb === 'list' && !name) {
+    await printAccounts(Date.now());
+    return true;
+  }
   if (!verb || !name) return false;
   if (values.depth !== undefined && verb !== 'test') return false;
   if (verb === 'set') return rest.length > 0 && set(name, rest);
@@ -116,57 +109,9 @@ function parseAssignment(text: string): [keyof AccountOptions, string | number |
     );
   }
   const value = text.slice(cut + 1);
-  if (value === 'none') return [name, null];
+  if (value === 'none' || value === 'null') return [name, null];
   const isText = name === 'label' || name === 'proxyUrl';
   return [name, isText ? value : Number(value)];
-}
-
-async function list(): Promise<true> {
-  const nowMs = Date.now();
-  const accounts = await listAccounts(nowMs);
-  printTable(
-    ['label', 'csesidx', 'state', 'rests for', 'today', 'last failure'],
-    accounts.map((account) => [
-      account.label,
-      account.csesidx,
-      account.state,
-      restOf(account, nowMs),
-      quotaKinds
-        .map((kind) => usesOf(account, kind))
-        .filter(Boolean)
-        .join(', ') || '-',
-      failureOf(account),
-    ]),
-    'There is no account yet. Take some in: npm run account -- import business_gemini_session.json',
-  );
-  const left = totalLeft(accounts);
-  for (const kind of quotaKinds) {
-    if (left[kind] !== null) console.log(`About ${left[kind]} ${unitOf[kind]} left today.`);
-  }
-  return true;
-}
-
-function restOf({ restUntilMs }: AccountSummary, nowMs: number): string {
-  const rests = quotaKinds.flatMap((kind) => {
-    const untilMs = restUntilMs[kind];
-    // While text rests, everything does.
-    if (untilMs === undefined || (kind !== 'text' && untilMs === restUntilMs.text)) return [];
-    const seconds = `${Math.ceil((untilMs - nowMs) / 1_000)} s`;
-    return [kind === 'text' ? seconds : `${seconds} (${kind})`];
-  });
-  return rests.join(', ') || '-';
-}
-
-function usesOf({ today }: AccountSummary, kind: QuotaKind): string {
-  const { used, left } = today[kind];
-  if (left !== null) return `${used} of ${used + left} ${unitOf[kind]}`;
-  return used > 0 ? `${used} ${unitOf[kind]}` : '';
-}
-
-function failureOf({ fault, reason, faultAtMs }: AccountSummary): string {
-  if (!fault) return '-';
-  const at = faultAtMs === null ? '' : ` (${new Date(faultAtMs).toISOString().slice(0, 19)}Z)`;
-  return `${fault}: ${reason ?? ''}${at}`;
 }
 
 async function importFile(file: string): Promise<true> {

@@ -21,14 +21,17 @@ type Language = 'en' | 'zh';
 /** What each setting is for. The schema has the rest. */
 const meanings: Record<keyof Settings, Record<Language, string>> = {
   proxyUrl: {
-    en: 'Proxy for all calls to the upstream. Encrypted at rest.',
-    zh: '访问上游时使用的代理。加密存储。',
+    en: 'Proxy for calls to the upstream, of accounts that have none of their own. Encrypted at rest.',
+    zh: '访问上游时使用的代理，账号可单独设置。加密存储。',
   },
   timeZone: {
     en: 'IANA time zone that the upstream is told.',
     zh: '告知上游的时区（IANA 名称）。',
   },
-  connectTimeoutMs: { en: 'To connect to the upstream.', zh: '与上游建立连接。' },
+  connectTimeoutMs: {
+    en: 'To connect to the upstream; proxy, tunnel and TLS together.',
+    zh: '与上游建立连接，含代理、隧道与 TLS。',
+  },
   keyTimeoutMs: {
     en: 'To fetch a signing key, all redirects of a cookie rotation together.',
     zh: '获取签名密钥，含轮换 Cookie 时的全部跳转。',
@@ -60,8 +63,8 @@ const meanings: Record<keyof Settings, Record<Language, string>> = {
     zh: '流静默时发送注释行的间隔，防止代理断开连接。',
   },
   selectionStrategy: {
-    en: 'How the pool chooses among the accounts that may serve: in turn, the least busy, at random by weight, or one until it is full.',
-    zh: '在可用账号中如何选择：轮流、最空闲、按权重随机，或先用满一个再用下一个。',
+    en: 'How the pool chooses among the accounts that may serve: `round_robin`, `least_in_flight`, `weighted_random`, or `fill_first`: one until it is full.',
+    zh: '在可用账号中如何选择：`round_robin` 轮流、`least_in_flight` 最空闲、`weighted_random` 按权重随机、`fill_first` 先用满一个。',
   },
   maxConcurrentPerAccount: {
     en: 'Requests that an account serves at the same time. An account may have its own.',

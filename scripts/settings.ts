@@ -5,7 +5,7 @@ import { exitName } from '@/platform/proxy-url';
 import { printTable, runCommand } from './command-line.ts';
 
 const HELP = `npm run settings -- list               all settings; those that differ from their default are marked
-npm run settings -- set NAME VALUE     VALUE is a number (times in milliseconds), a word, or null
+npm run settings -- set NAME VALUE     VALUE is a number (times in milliseconds), a word, or none
 npm run settings -- reset NAME         back to the default`;
 
 await runCommand(HELP, async ([verb, name, value, ...rest]) => {
@@ -50,6 +50,7 @@ function settingName(name: string): keyof Settings {
 
 /** A number, true, false or null is meant as such; everything else is text. */
 function parseValue(text: string): unknown {
+  if (text === 'none') return null;
   try {
     const value: unknown = JSON.parse(text);
     return typeof value === 'object' && value !== null ? text : value;

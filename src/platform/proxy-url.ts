@@ -1,5 +1,6 @@
 /** What is said of a proxy that `isProxyUrl` does not take. */
-export const PROXY_URL_RULE = 'must begin with http://, https:// or socks5://';
+export const PROXY_URL_RULE =
+  'must be http://, https://, socks5:// or socks5h:// with a host; SOCKS names and passwords have at most 255 bytes';
 
 const usualPorts = { http: 80, https: 443, socks5: 1080 };
 

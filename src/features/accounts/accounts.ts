@@ -5,6 +5,7 @@ import {
   sealCookies,
   stampAccounts,
 } from '@/features/accounts/account-table';
+import { exitOf } from '@/features/accounts/exit';
 import { healthOf, toRow } from '@/features/accounts/health';
 import { forecastOf, type QuotaForecast, spentUntilMs } from '@/features/accounts/ledger';
 import { type AccountInput, AccountOptions } from '@/features/accounts/schema';
@@ -13,6 +14,7 @@ import {
   accountState,
   type Health,
   healthy,
+  isHalfOpen,
   restEndMs,
 } from '@/features/accounts/state';
 import { modelsOnlyOf, stampModels } from '@/features/models/models';
@@ -21,6 +23,7 @@ import { type QuotaKind, quotaKinds } from '@/gemini/tools';
 import { encrypt } from '@/platform/crypto';
 import { type Database, query } from '@/platform/db';
 import { AppError } from '@/platform/errors';
+import { exitName } from '@/platform/proxy-url';
 import { rowId } from '@/platform/row-id';
 
 const DEFAULT_USER_AGENT =
@@ -100,7 +103,12 @@ export interface AccountSummary {
   label: string;
   csesidx: string;
   weight: number;
+  maxConcurrent: number | null;
+  /** Its own exit, fit for every eye; null: that of the settings. */
+  exit: string | null;
   state: AccountState;
+  /** One request at a time probes it, since the last one failed. */
+  isHalfOpen: boolean;
   /** By kind, while it rests. */
   restUntilMs: Partial<Record<QuotaKind, number>>;
   fault: string | null;
@@ -113,7 +121,7 @@ export interface AccountSummary {
 export async function listAccounts(nowMs: number): Promise<AccountSummary[]> {
   const limits = await settings();
   return [...(await reloadAccounts()).values()].map((account) => {
-    const { id, label, csesidx, weight, enabled } = account;
+    const { id, label, csesidx, weight, maxConcurrent, enabled } = account;
     const health = healthOf(id);
     const { fault, reason, faultAtMs } = health;
     const age = { savedAtMs: account.credentialSavedAtMs, expiresAtMs: account.cookieExpiresAtMs };
@@ -126,8 +134,31 @@ export async function listAccounts(nowMs: number): Promise<AccountSummary[]> {
     );
     const state = accountState(enabled, health, restUntilMs.text ?? 0, age, nowMs);
     const today = forecastOf(account, limits, nowMs);
-    return { id, label, csesidx, weight, state, restUntilMs, fault, reason, faultAtMs, today };
+    return {
+      id,
+      label,
+      csesidx,
+      weight,
+      maxConcurrent,
+      exit: ownExitName(account),
+      state,
+      isHalfOpen: isHalfOpen(health, 'text'),
+      restUntilMs,
+      fault,
+      reason,
+      faultAtMs,
+      today,
+    };
   });
+}
+
+function ownExitName(account: Account): string | null {
+  if (account.sealedProxyUrl === null) return null;
+  try {
+    return exitName(exitOf(account, { proxyUrl: null }));
+  } catch {
+    return 'unreadable proxy';
+  }
 }
 
 /** What all accounts together may still do today, by kind; null: nothing is known of any limit. */

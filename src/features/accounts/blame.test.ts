@@ -115,6 +115,17 @@ describe('the guard of the upstream', () => {
     expect([take().account.id, take().account.id]).toEqual(['e', 'f']);
   });
 
+  it('calls nobody to a human because the key host turned an exit away', () => {
+    const turnedAway = error('credential', { status: 403 });
+    fail('a', turnedAway);
+    expect(healthOf('a').condition).toBe('needs_human');
+    for (const id of ['b', 'c']) fail(id, turnedAway);
+    expect(['a', 'b', 'c'].map((id) => healthOf(id).condition)).toEqual(['ok', 'ok', 'ok']);
+    vi.advanceTimersByTime(1_000);
+    serve('d');
+    expect(['a', 'b', 'c'].map(restMs)).toEqual([0, 0, 0]);
+  });
+
   it('does not shield an account from what is its own fault', () => {
     for (const id of ['a', 'b', 'c']) fail(id, down);
     vi.advanceTimersByTime(1_000);

@@ -9,7 +9,7 @@ import {
   refreshSeat,
   type Turn,
 } from '@/features/accounts/seats';
-import { afterFailure, afterSuccess, type Health, withoutWait } from '@/features/accounts/state';
+import { afterFailure, afterSuccess, type Health, pardoned } from '@/features/accounts/state';
 import type { Settings } from '@/features/settings/schema';
 import type { GeminiError } from '@/gemini/errors';
 import { log } from '@/platform/log';
@@ -68,12 +68,18 @@ function suspectSignature(
     const { fault, reason, message } = error;
     const common = suspect.scope.startsWith('exit ') ? 'exit' : suspect.scope;
     log().warn({ common, fault, reason, message }, 'pool guard opened: many accounts fail alike');
+    // Nobody needs a human since an exit was turned away. Rests are short, and stay.
+    if (fault === 'credential') pardonAll(poolGuards().get(suspect.scope)?.accounts ?? []);
     refreshAll();
   }
   if (verdict !== 'closed') return 'common';
   const isSuspect =
     blamed.filter(({ signature }) => signature === suspect.signature).length >= ACCOUNTS_TO_SUSPECT;
   return isSuspect ? 'common' : error.fault === 'upstream' ? suspect.signature : null;
+}
+
+function pardonAll(ids: readonly string[]): void {
+  for (const id of ids) setHealth(id, pardoned(healthOf(id)));
 }
 
 /** Takes the rests back once the request is suspect; the accounts are half open until they serve. */
@@ -84,7 +90,7 @@ function forgiveAll({ blamed }: Suspicion, signature: string): void {
   }
   for (const { id, after } of alike) {
     if (healthOf(id) !== after) continue;
-    setHealth(id, withoutWait(after));
+    setHealth(id, pardoned(after));
     refreshSeat(id);
   }
 }

@@ -38,7 +38,8 @@ describe('suspectOf', () => {
     ['quota', { status: 429 }, 'exit direct'],
     ['credential', { status: 403 }, 'exit direct'],
     ['credential', { reason: 'NO_KEY' }, 'exit direct'],
-    ['overload', { status: 429 }, 'model gemini'],
+    ['overload', { status: 429, reason: 'LLM_OVERLOADED' }, 'model gemini'],
+    ['overload', { status: 429 }, 'exit direct'],
     ['upstream', { status: 403 }, 'exit direct'],
     ['upstream', { status: 503 }, 'upstream'],
     ['upstream', { reason: 'timeout' }, 'upstream'],
@@ -164,7 +165,7 @@ describe('the guard', () => {
 
   it('is not closed by a success that came another way', () => {
     fail(['a', 'b', 'c'], error('quota'));
-    fail(['a', 'b', 'c'], error('overload'));
+    fail(['a', 'b', 'c'], error('overload', { reason: 'LLM_OVERLOADED' }));
     expect(noteSuccess(guards, { exit: 'other', modelId: 'other' })).toEqual([]);
     expect(noteSuccess(guards, { exit: 'direct', modelId: 'other' })).toEqual(['exit direct']);
     expect(noteSuccess(guards, { exit: 'other', modelId: 'gemini' })).toEqual(['model gemini']);
@@ -178,7 +179,7 @@ describe('the guard', () => {
 
   it('moves its probes with the clock', () => {
     fail(['a', 'b', 'c'], down);
-    fail(['a'], error('overload'));
+    fail(['a'], error('overload', { reason: 'LLM_OVERLOADED' }));
     moveProbes(guards, -3_600_000);
     expect(probeAtMs(guards, 'upstream')).toBe(NOW + 1_000 - 3_600_000);
     expect(probeAtMs(guards, 'model gemini')).toBe(0);

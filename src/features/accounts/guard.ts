@@ -49,7 +49,10 @@ export function suspectOf(failure: Failure, way: Way): { scope: Scope; signature
       if (status !== 403 && reason !== 'NO_KEY') return null;
       return { scope: exit, signature: `credential ${status ?? reason}` };
     case 'overload':
-      return { scope: `model ${way.modelId}`, signature: 'overload' };
+      // The key host knows of no model.
+      return reason === 'LLM_OVERLOADED'
+        ? { scope: `model ${way.modelId}`, signature: 'overload' }
+        : { scope: exit, signature: 'overload' };
     case 'upstream':
       if (reason === EMPTY_ANSWER) return null;
       return {

@@ -11,9 +11,9 @@ import {
   type Health,
   healthy,
   isHalfOpen,
+  pardoned,
   restEndMs,
   type Use,
-  withoutWait,
 } from '@/features/accounts/state';
 import { Settings } from '@/features/settings/schema';
 import type { Fault } from '@/gemini/errors';
@@ -239,15 +239,19 @@ describe('half open', () => {
   });
 
   it('is what is left of a rest without its wait', () => {
-    const health = withoutWait(failed(healthy, failure('upstream')));
+    const health = pardoned(failed(healthy, failure('upstream')));
     expect([restMs(health), isHalfOpen(health, 'text')]).toEqual([0, true]);
     expect(failed(health, failure('upstream')).rests.text?.failures).toBe(2);
   });
 
-  it('leaves the wait of what a human must mend', () => {
-    const ill = failed(healthy, failure('credential'));
-    expect(withoutWait(ill)).toBe(ill);
-    expect(withoutWait(healthy)).toBe(healthy);
+  it('is what a pardon leaves of a refusal, but not of a ban', () => {
+    const refused = pardoned(failed(healthy, failure('credential')));
+    expect(refused.condition).toBe('ok');
+    expect(restEndMs(refused, 'text')).toBe(0);
+    expect(isHalfOpen(refused, 'text')).toBe(true);
+    const dead = failed(healthy, failure('blocked'));
+    expect(pardoned(dead)).toBe(dead);
+    expect(pardoned(healthy)).toBe(healthy);
   });
 });
 

@@ -175,11 +175,12 @@ export function afterSuccess(health: Health, use: Use): Health {
   return rests.text ? { ...health, rests } : { ...healthy, rests };
 }
 
-/** The health without the wait that a failure brought: half open, since the request may be to blame. */
-export function withoutWait(health: Health): Health {
+/** The health without what a failure brought but for the doubt: half open, since others may be to blame. */
+export function pardoned(health: Health): Health {
   const { text } = health.rests;
-  if (!text || health.condition !== 'ok') return health;
-  return { ...health, rests: { ...health.rests, text: { ...text, untilMs: null } } };
+  if (!text || health.condition === 'dead') return health;
+  const rests = { ...health.rests, text: { ...text, untilMs: null } };
+  return { ...health, condition: 'ok', rests };
 }
 
 /** A health in which the rests last as long as before, after the clock was set by `jumpMs`. */
