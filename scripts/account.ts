@@ -101,16 +101,23 @@ async function set(name: string, assignments: string[]): Promise<true> {
 
 function parseAssignment(text: string): [keyof AccountOptions, string | number | null] {
   const cut = text.indexOf('=');
-  const name = optionNames[text.slice(0, cut)];
-  if (cut < 0 || name === undefined) {
+  const given = text.slice(0, Math.max(0, cut));
+  const name = Object.hasOwn(optionNames, given) ? optionNames[given] : undefined;
+  if (name === undefined) {
     throw new AppError(
       'invalid_request',
-      `Not understood: ${text}. Known: ${Object.keys(optionNames).join(', ')}, each with =VALUE.`,
+      `There is no option ${printable(given)}. Known: ${Object.keys(optionNames).join(', ')}, each with =VALUE.`,
     );
   }
   const value = text.slice(cut + 1);
+  if (value === '') {
+    throw new AppError('invalid_request', `${given} lacks its value; none takes it away.`);
+  }
   if (value === 'none' || value === 'null') return [name, null];
   const isText = name === 'label' || name === 'proxyUrl';
+  if (!isText && !/^\d+$/.test(value)) {
+    throw new AppError('invalid_request', `${given} must be a whole number, or none.`);
+  }
   return [name, isText ? value : Number(value)];
 }
 

@@ -26,7 +26,8 @@ export async function runCommand(
   try {
     await openDataFolder();
     if (!(await run(argv))) {
-      console.error(`Not understood: ${argv.join(' ')}\n\n${help}`);
+      // Not the rest: it may hold a password.
+      console.error(`Not understood: ${printable(argv[0] ?? '')} …\n\n${help}`);
       process.exitCode = 2;
     }
   } catch (error) {
@@ -49,7 +50,7 @@ export async function runCommand(
 
 /** What a file or a caller named may hold control characters, which a terminal would obey. */
 export function printable(text: string): string {
-  return text.replace(/\p{Cc}/gu, '?');
+  return text.replace(/[\p{Cc}\p{Cf}]/gu, '?');
 }
 
 /** Prints rows under their heads, in columns; `whenEmpty` if there are none. */

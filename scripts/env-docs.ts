@@ -41,6 +41,12 @@ const meanings: Record<keyof Settings, Record<Language, string>> = {
     en: 'From the question to the first thought or text.',
     zh: '从提问到收到第一段思考或正文。',
   },
+  mediaFirstContentTimeoutMs: {
+    en: 'The same for images and videos.',
+    zh: '同上，用于图片和视频。',
+  },
+  mediaIdleTimeoutMs: { en: 'The same for images and videos.', zh: '同上，用于图片和视频。' },
+  mediaCommitTimeoutMs: { en: 'The same for images and videos.', zh: '同上，用于图片和视频。' },
   idleTimeoutMs: { en: 'Between two pieces of an answer.', zh: '同一个回答里相邻两段之间。' },
   commitTimeoutMs: {
     en: 'For all tries of one request, until its first content goes to the caller.',

@@ -44,7 +44,7 @@ function shown(name: keyof Settings, values: Settings): string {
 }
 
 function settingName(name: string): keyof Settings {
-  if (name in Settings.shape) return name as keyof Settings;
+  if (Object.hasOwn(Settings.shape, name)) return name as keyof Settings;
   throw new AppError('not_found', `There is no setting ${name}. See: npm run settings -- list`);
 }
 

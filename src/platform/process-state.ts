@@ -7,7 +7,7 @@ type Root = typeof globalThis & { [root]?: Map<string, unknown> };
  *
  * The server entry, Next's routes and the instrumentation hook each carry their own copy of every
  * module, so a module variable would exist several times; only `globalThis` is common to all.
- * Keep plain data and handles of outside libraries in it, never instances of our own classes.
+ * Test nothing in it by `instanceof`: an instance comes from the copy that made it.
  */
 export function processState<T>(name: string, init: () => T): T {
   const holder = globalThis as Root;

@@ -44,9 +44,9 @@ export function exitName(proxyUrl: string | null): string {
 }
 
 function readProxyUrl(text: string): ProxyAddress | null {
-  if (!/^(https?|socks5h?):\/\//i.test(text) || !URL.canParse(text)) return null;
+  if (!/^(https?|socks5h?):\/\/[^\p{Cc}\s]+$/iu.test(text) || !URL.canParse(text)) return null;
   const url = new URL(text);
-  if (url.hostname === '') return null;
+  if (url.hostname === '' || url.port === '0') return null;
   const scheme = url.protocol.startsWith('socks5')
     ? 'socks5'
     : (url.protocol.slice(0, -1) as 'http');

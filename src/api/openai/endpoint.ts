@@ -74,7 +74,7 @@ async function answer(
     const key = await verifyKey(presentedKey(request.headers), record.startedAtMs);
     record.key = key;
     const handle = handlerOf(request, path, options, allowed);
-    const json = async () => readJson(request, (await settings()).maxBodyBytes);
+    const json = async () => readJson(request, (await settings()).maxBodyBytes, record.bodyShare);
     const reply = await handle({ request, path, key, record, json });
     if (typeof reply.body === 'string') record.finish(reply.status, null);
     return reply;

@@ -1,12 +1,14 @@
 import { gzipSync } from 'node:zlib';
 import { expect, it } from 'vitest';
+import { BodyShare } from '@/api/openai/body-budget';
 import { readJson } from '@/api/openai/read-json';
 
 const MAX_BYTES = 100;
 
 function read(body: string | Uint8Array<ArrayBuffer>, encoding: string) {
   const headers = { 'content-encoding': encoding };
-  return readJson(new Request('http://127.0.0.1/', { method: 'POST', body, headers }), MAX_BYTES);
+  const request = new Request('http://127.0.0.1/', { method: 'POST', body, headers });
+  return readJson(request, MAX_BYTES, new BodyShare());
 }
 
 it.each(['', ' ', 'identity', 'Identity'])('takes a plain body as %j', async (encoding) => {

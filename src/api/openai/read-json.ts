@@ -1,28 +1,36 @@
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
+import type { BodyShare } from '@/api/openai/body-budget';
 import { AppError } from '@/platform/errors';
 
 const unzip = promisify(gunzip);
 const DRAIN_FOR_MS = 10_000;
+const MAX_GZIP_RATIO = 1_032;
 
 /**
- * The JSON object in the body of `request`. `maxBytes` counts unpacked bytes.
- * @throws AppError `invalid_request`, `payload_too_large`, `unsupported_encoding`, or `client_left`
+ * The JSON object in the body of `request`. `maxBytes` counts unpacked bytes; `share` gets them.
+ * @throws AppError `rate_limited`, `invalid_request`, `payload_too_large`, `unsupported_encoding`, or `client_left`
  *   if the body broke off
  */
-export async function readJson(request: Request, maxBytes: number): Promise<object> {
+export async function readJson(
+  request: Request,
+  maxBytes: number,
+  share: BodyShare,
+): Promise<object> {
   const encoding = (request.headers.get('content-encoding') ?? '').trim().toLowerCase();
   const length = Number(request.headers.get('content-length') ?? Number.NaN);
   if (length > maxBytes) throw tooLarge(maxBytes);
+  if (length >= 0) share.hold(length);
   let text: string;
   if (encoding === '' || encoding === 'identity') {
     // Node itself holds a body to its Content-Length.
     text =
       length >= 0
         ? await leftOr(request, () => request.text())
-        : toText(await readAll(request, maxBytes));
+        : toText(await readAll(request, maxBytes, share));
   } else if (encoding === 'gzip') {
-    text = toText(await unpack(await readAll(request, maxBytes), maxBytes));
+    const packed = await readAll(request, maxBytes, share);
+    text = toText(await unpack(packed, maxBytes, share));
   } else {
     throw new AppError(
       'unsupported_encoding',
@@ -48,7 +56,7 @@ function parseObject(text: string): object {
   return value;
 }
 
-async function readAll(request: Request, maxBytes: number): Promise<Uint8Array> {
+async function readAll(request: Request, maxBytes: number, share: BodyShare): Promise<Uint8Array> {
   if (!request.body) return new Uint8Array();
   const reader = request.body.getReader();
   const chunks: Uint8Array[] = [];
@@ -61,6 +69,7 @@ async function readAll(request: Request, maxBytes: number): Promise<Uint8Array> 
       void discard(reader);
       throw tooLarge(maxBytes);
     }
+    share.hold(bytes);
     chunks.push(value);
   }
 }
@@ -76,9 +85,13 @@ async function discard(reader: ReadableStreamDefaultReader<Uint8Array>): Promise
   }
 }
 
-async function unpack(packed: Uint8Array, maxBytes: number): Promise<Uint8Array> {
+async function unpack(packed: Uint8Array, maxBytes: number, share: BodyShare): Promise<Uint8Array> {
+  // How large it gets, nobody knows before: at most so much (gzip packs to a thousandth at best).
+  share.hold(Math.min(maxBytes, packed.byteLength * MAX_GZIP_RATIO));
   try {
-    return await unzip(packed, { maxOutputLength: maxBytes });
+    const unpacked = await unzip(packed, { maxOutputLength: maxBytes });
+    share.hold(unpacked.byteLength);
+    return unpacked;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(maxBytes);
     throw new AppError('invalid_request', 'The body is not valid gzip.', { cause: error });

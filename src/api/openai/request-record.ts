@@ -1,3 +1,4 @@
+import { BodyShare } from '@/api/openai/body-budget';
 import type { Trace } from '@/features/accounts/pool';
 import type { TokenUsage } from '@/features/chat/completion';
 import type { ApiKey } from '@/features/keys/keys';
@@ -13,6 +14,8 @@ export class RequestRecord {
   readonly requestId: string;
   readonly startedAtMs: number;
   readonly trace: Trace;
+  /** Given back when the call ends. */
+  readonly bodyShare = new BodyShare();
   key: ApiKey | null = null;
   model: string | null = null;
   stream = false;
@@ -46,6 +49,7 @@ export class RequestRecord {
   finish(status: number, code: string | null): void {
     if (this.#isFinished) return;
     this.#isFinished = true;
+    this.bodyShare.release();
     const { requestId, key, model, stream, startedAtMs } = this;
     const { tries, account, fault } = this.trace;
     const usage = this.usage?.() ?? noUsage;

@@ -1,7 +1,8 @@
 import type { Account } from '@/features/accounts/account-table';
 import { replaceHealth } from '@/features/accounts/accounts';
+import { healthOf } from '@/features/accounts/health';
 import { type Lease, leaseOf } from '@/features/accounts/lease';
-import { afterFailure, healthy } from '@/features/accounts/state';
+import { afterFailure, afterTest } from '@/features/accounts/state';
 import { settings } from '@/features/settings/settings';
 import { createSession, openAnswer } from '@/gemini/client';
 import { GeminiError, isGeminiError } from '@/gemini/errors';
@@ -9,6 +10,7 @@ import { GeminiError, isGeminiError } from '@/gemini/errors';
 /** How far a test goes: a signing key and its token, a session too, or a question of one word too. */
 export type TestDepth = 'key' | 'session' | 'chat';
 
+/** What came of it. */
 export interface AccountTest {
   durationMs: number;
   /** What the model said to the question; null if none was asked, or nothing came. */
@@ -20,7 +22,7 @@ const QUESTION = 'Answer with the single word: OK';
 const MAX_ANSWER_CHARACTERS = 200;
 
 /**
- * Tries the account with its cookies, and replaces what was known of its health by what came of it.
+ * Tries the account with its cookies, and notes what came of it in its health.
  */
 export async function testAccount(account: Account, depth: TestDepth): Promise<AccountTest> {
   const startedAtMs = Date.now();
@@ -29,18 +31,19 @@ export async function testAccount(account: Account, depth: TestDepth): Promise<A
   let failure: GeminiError | null = null;
   try {
     const events = { contentBegan() {}, served() {} };
-    const lease = leaseOf(account, limits, new AbortController().signal, events);
+    const lease = leaseOf(account, 'text', limits, new AbortController().signal, events);
     answer = await tryOut(lease, depth, limits.timeZone);
   } catch (error) {
     if (!isGeminiError(error)) throw error;
     failure = error;
   }
   const nowMs = Date.now();
+  const known = healthOf(account.id);
   const use = { kind: 'text', turn: 1, endTurn: 1 } as const;
-  await replaceHealth(
-    account.id,
-    failure ? afterFailure(healthy, failure, use, limits, nowMs, 0) : healthy,
-  );
+  const health = failure
+    ? afterFailure(known, failure, use, limits, nowMs, 0)
+    : afterTest(known, depth === 'chat');
+  if (health !== known) await replaceHealth(account.id, health);
   return { durationMs: nowMs - startedAtMs, answer, failure };
 }
 

@@ -3,7 +3,8 @@ import type { Account } from '@/features/accounts/account-table';
 import { reportFailure, reportSuccess, type Suspicion } from '@/features/accounts/blame';
 import { healthOf, mergeHealth, toRow } from '@/features/accounts/health';
 import { countUse, forecastOf } from '@/features/accounts/ledger';
-import { leave, type SeatNeed, type Turn, takeSeat } from '@/features/accounts/seats';
+import type { SeatNeed } from '@/features/accounts/rolls';
+import { releaseSeat, type SeatOptions, type Turn, takeSeat } from '@/features/accounts/seats';
 import { healthy, isHalfOpen, restEndMs } from '@/features/accounts/state';
 import { Settings } from '@/features/settings/schema';
 import { type Fault, GeminiError, type GeminiErrorOptions } from '@/gemini/errors';
@@ -34,12 +35,19 @@ function error(fault: Fault, options: GeminiErrorOptions = {}): GeminiError {
   return new GeminiError(fault, 'it failed', options);
 }
 
+let requests = 0;
+
 function newRequest(modelId = 'gemini'): Suspicion {
-  return { requestId: 'request', modelId, blamed: [] };
+  requests += 1;
+  return { requestId: `request ${requests}`, modelId, blamed: [], openedGuard: false };
+}
+
+function firstTry(tried: string[] = []): SeatOptions {
+  return { tried: new Set(tried), passesGuard: false };
 }
 
 function take(need = text, tried: string[] = []): Turn {
-  const taken = takeSeat(need, new Set(tried), accounts, settings);
+  const taken = takeSeat(need, firstTry(tried), accounts, settings);
   if ('turn' in taken) return taken;
   throw new Error('nobody is ready');
 }
@@ -49,14 +57,14 @@ function fail(id: string, what: GeminiError, request = newRequest(), need = text
   const others = [...accounts.keys()].filter((other) => other !== id);
   const turn = take(need, others);
   reportFailure(turn, what, settings, request);
-  leave(turn);
+  releaseSeat(turn);
 }
 
 function serve(id: string, need = text): void {
   const others = [...accounts.keys()].filter((other) => other !== id);
   const turn = take(need, others);
   reportSuccess(turn, need.modelId);
-  leave(turn);
+  releaseSeat(turn);
 }
 
 const restMs = (id: string) => Math.max(0, restEndMs(healthOf(id), 'text') - Date.now());
@@ -100,12 +108,12 @@ describe('the guard of the upstream', () => {
     for (const id of ['a', 'b', 'c']) fail(id, down);
     expect(['a', 'b', 'c'].map(restMs)).toEqual([5_000, 5_000, 0]);
     const shut = { returnInMs: 1_000, guard: down };
-    expect(takeSeat(text, new Set(), accounts, settings)).toEqual(shut);
+    expect(takeSeat(text, firstTry(), accounts, settings)).toEqual(shut);
     vi.advanceTimersByTime(1_000);
     fail('d', down);
     expect(restMs('d')).toBe(0);
     const shutLonger = { returnInMs: 2_000, guard: down };
-    expect(takeSeat(text, new Set(), accounts, settings)).toEqual(shutLonger);
+    expect(takeSeat(text, firstTry(), accounts, settings)).toEqual(shutLonger);
   });
 
   it('opens the way again with the first success', () => {
@@ -136,7 +144,7 @@ describe('the guard of the upstream', () => {
   it('keeps its probes when the clock is set', () => {
     for (const id of ['a', 'b', 'c']) fail(id, down);
     vi.setSystemTime(NOW - 3_600_000);
-    expect(takeSeat(text, new Set(), accounts, settings)).toEqual({
+    expect(takeSeat(text, firstTry(), accounts, settings)).toEqual({
       returnInMs: 1_000,
       guard: down,
     });
@@ -147,7 +155,7 @@ describe('the guard of a model', () => {
   it('leaves other models alone', () => {
     const overloaded = error('overload', { status: 429, reason: 'LLM_OVERLOADED' });
     for (const id of ['a', 'b', 'c']) fail(id, overloaded);
-    expect(takeSeat(text, new Set(), accounts, settings)).toMatchObject({ guard: overloaded });
+    expect(takeSeat(text, firstTry(), accounts, settings)).toMatchObject({ guard: overloaded });
     expect(take({ ...text, modelId: 'other' }).account.id).toBe('d');
   });
 });
@@ -165,7 +173,7 @@ describe('the guard of an exit', () => {
     for (const id of ['a', 'b', 'c']) fail(id, limited);
     expect(restMs('c')).toBe(0);
     expect([take().account.id, take().account.id]).toEqual(['f', 'f']);
-    expect(takeSeat(text, new Set(['f']), accounts, settings)).toEqual({
+    expect(takeSeat(text, firstTry(['f']), accounts, settings)).toEqual({
       returnInMs: 1_000,
       guard: limited,
     });
@@ -175,9 +183,11 @@ describe('the guard of an exit', () => {
     for (const id of ['a', 'b', 'c']) fail(id, limited);
     vi.advanceTimersByTime(1_000);
     const probe = take(text, ['f']);
-    expect(takeSeat(text, new Set(['f']), accounts, settings)).toMatchObject({ returnInMs: 2_000 });
+    expect(takeSeat(text, firstTry(['f']), accounts, settings)).toMatchObject({
+      returnInMs: 2_000,
+    });
     reportSuccess(probe, 'gemini');
-    leave(probe);
+    releaseSeat(probe);
     expect(take(text, ['f']).account.id).not.toBe('f');
   });
 });
@@ -190,12 +200,8 @@ describe('a request that fails everywhere while others are served', () => {
       serve('h');
     }
     expect(['a', 'b', 'c', 'd', 'e'].map(restMs)).toEqual([0, 0, 0, 0, 0]);
-    expect(['a', 'b', 'c'].map((id) => isHalfOpen(healthOf(id), 'text'))).toEqual([
-      true,
-      true,
-      true,
-    ]);
-    expect(['d', 'e'].map(healthOf)).toEqual([healthy, healthy]);
+    expect(['a', 'b'].map((id) => isHalfOpen(healthOf(id), 'text'))).toEqual([true, true]);
+    expect(['c', 'd', 'e'].map(healthOf)).toEqual([healthy, healthy, healthy]);
     serve('a');
     expect(healthOf('a')).toEqual(healthy);
   });
@@ -222,16 +228,19 @@ describe('a request that fails everywhere while others are served', () => {
     expect(['a', 'b', 'c', 'd'].map(restMs)).toEqual([5_000, 5_000, 5_000, 5_000]);
   });
 
-  it('lets an account rest that was ill before', () => {
+  it('lets an account rest longer that fails again on its own', () => {
     fail('a', down);
     serve('h');
     vi.advanceTimersByTime(5_000);
-    const request = newRequest();
-    for (const id of ['a', 'b', 'c']) {
-      fail(id, down, request);
-      serve('h');
-    }
+    fail('a', down);
     expect(restMs('a')).toBeGreaterThanOrEqual(10_000);
+  });
+
+  it('opens no guard on its own, whatever the accounts say', () => {
+    const request = newRequest();
+    for (const id of ['a', 'b', 'c', 'd']) fail(id, error('quota', { status: 429 }), request);
+    expect(['a', 'b', 'c', 'd'].map(restMs)).toEqual([60_000, 60_000, 0, 0]);
+    expect(take().account.id).toBe('e');
   });
 });
 

@@ -1,4 +1,4 @@
-import { noteFailure, noteSuccess, suspectOf } from '@/features/accounts/guard';
+import { noteFailure, noteSuccess, type Suspect, suspectOf } from '@/features/accounts/guard';
 import { healthEpochOf, healthOf, setHealth } from '@/features/accounts/health';
 import { learnLimit } from '@/features/accounts/ledger';
 import { isDailyQuota } from '@/features/accounts/rest-rules';
@@ -18,16 +18,21 @@ import { log } from '@/platform/log';
 export interface Suspicion {
   requestId: string;
   modelId: string;
-  blamed: { id: string; signature: string; before: Health; after: Health }[];
+  blamed: { id: string; signature: string; after: Health }[];
+  /** It has opened a guard: it goes on through its own tries, since others may still be well. */
+  openedGuard: boolean;
 }
 
-/** So many accounts that were well fail on one request in the same way: it is the request. */
+/** When so many accounts fail alike on one request, it is suspect itself, and rests nobody more. */
 const ACCOUNTS_TO_SUSPECT = 3;
+
+/** Faults that the content of a request may bring about: their rests are then taken back. */
+const faultsOfContent: ReadonlySet<string> = new Set(['upstream', 'truncated', 'state']);
 
 /**
  * Decides who is to blame for a failed try, and rests the account if it is: not for what the caller
  * did, not while the pool guard knows of a common cause, and not for a request that fails
- * everywhere while others are served.
+ * everywhere.
  */
 export function reportFailure(
   turn: Turn,
@@ -35,59 +40,68 @@ export function reportFailure(
   settings: Settings,
   suspicion: Suspicion,
 ): void {
-  const { account, kind } = turn;
+  const { account, kind, healthEpoch, exit } = turn;
   const nowMs = Date.now();
   const before = healthOf(account.id);
-  const signature = suspectSignature(turn, error, suspicion, nowMs);
-  const isBlamed = signature !== 'common' && turn.healthEpoch === healthEpochOf(account.id);
-  const use = { kind, turn: turn.turn, endTurn: currentTurn() };
-  const after = isBlamed
-    ? afterFailure(before, error, use, settings, nowMs, Math.random())
-    : before;
-  if (after !== before) setHealth(account.id, after);
-  if (isBlamed && isDailyQuota(error, kind, 1)) learnLimit(account.id, kind, nowMs);
-  if (signature !== null && signature !== 'common') {
-    suspicion.blamed.push({ id: account.id, signature, before, after });
-    forgiveAll(suspicion, signature);
+  const suspect = suspectOf(error, { exit, modelId: suspicion.modelId, kind });
+  const cause = causeOf(turn, error, suspect, suspicion, nowMs);
+  if (healthEpoch === healthEpochOf(account.id)) {
+    const use = { kind, turn: turn.turn, endTurn: currentTurn() };
+    const blamed = afterFailure(before, error, use, settings, nowMs, Math.random());
+    // Behind a guard nobody knows how the account itself is.
+    const doubted = before.fault === null ? pardoned(blamed) : before;
+    const after = { account: blamed, guarded: doubted, request: before }[cause];
+    if (after !== before) setHealth(account.id, after);
+    if (cause === 'account' && isDailyQuota(error, kind, 1)) learnLimit(account.id, kind, nowMs);
+    suspicion.blamed.push({ id: account.id, signature: signatureOf(error), after });
+    if (faultsOfContent.has(error.fault)) forgiveAll(suspicion, signatureOf(error));
   }
-  if (error.fault === 'client_left') return;
-  tellFailure(turn, error, healthOf(account.id), suspicion.requestId, nowMs);
+  if (error.fault !== 'client_left') logFailure(turn, error, suspicion.requestId, nowMs);
 }
 
-/** What else may be to blame: `common` if it is that for sure, null if nothing else can be. */
-function suspectSignature(
-  { account, exit }: Turn,
+function signatureOf({ fault, status, reason }: GeminiError): string {
+  return `${fault} ${status} ${reason}`;
+}
+
+/** Who is to blame: the account, what a guard watches and all share, or this very request. */
+function causeOf(
+  { account }: Turn,
   error: GeminiError,
-  { modelId, blamed }: Suspicion,
+  suspect: Suspect | null,
+  suspicion: Suspicion,
   nowMs: number,
-): string | null {
-  const suspect = suspectOf(error, { exit, modelId });
-  if (!suspect) return null;
-  const verdict = noteFailure(poolGuards(), suspect, account.id, error, nowMs);
-  if (verdict === 'opened') {
-    const { fault, reason, message } = error;
-    const common = suspect.scope.startsWith('exit ') ? 'exit' : suspect.scope;
-    log().warn({ common, fault, reason, message }, 'pool guard opened: many accounts fail alike');
-    // Nobody needs a human since an exit was turned away. Rests are short, and stay.
-    if (fault === 'credential') pardonAll(poolGuards().get(suspect.scope)?.accounts ?? []);
-    refreshAll();
+): 'account' | 'guarded' | 'request' {
+  const guards = poolGuards();
+  const wasWell = healthOf(account.id).fault === null;
+  if (suspect) {
+    const failed = { accountId: account.id, requestId: suspicion.requestId, wasWell };
+    const verdict = noteFailure(guards, suspect, failed, error, nowMs);
+    if (verdict === 'opened') {
+      suspicion.openedGuard = true;
+      openGuard(suspect, error);
+    }
+    if (verdict !== 'closed') return 'guarded';
   }
-  if (verdict !== 'closed') return 'common';
-  const isSuspect =
-    blamed.filter(({ signature }) => signature === suspect.signature).length >= ACCOUNTS_TO_SUSPECT;
-  return isSuspect ? 'common' : error.fault === 'upstream' ? suspect.signature : null;
+  if (!wasWell) return 'account';
+  const signature = signatureOf(error);
+  const alike = suspicion.blamed.filter((each) => each.signature === signature);
+  return alike.length >= ACCOUNTS_TO_SUSPECT - 1 ? 'request' : 'account';
 }
 
-function pardonAll(ids: readonly string[]): void {
-  for (const id of ids) setHealth(id, pardoned(healthOf(id)));
+function openGuard({ scope }: Suspect, { fault, reason, message }: GeminiError): void {
+  const common = scope.startsWith('exit ') ? 'exit' : scope;
+  log().warn({ common, fault, reason, message }, 'pool guard opened: many accounts fail alike');
+  // Nobody needs a human since an exit was turned away. Rests are short, and stay.
+  if (fault === 'credential') {
+    for (const id of poolGuards().get(scope)?.accounts ?? []) setHealth(id, pardoned(healthOf(id)));
+  }
+  refreshAll();
 }
 
 /** Takes the rests back once the request is suspect; the accounts are half open until they serve. */
 function forgiveAll({ blamed }: Suspicion, signature: string): void {
   const alike = blamed.filter((each) => each.signature === signature);
-  if (alike.length !== ACCOUNTS_TO_SUSPECT || alike.some(({ before }) => before.fault !== null)) {
-    return;
-  }
+  if (alike.length !== ACCOUNTS_TO_SUSPECT) return;
   for (const { id, after } of alike) {
     if (healthOf(id) !== after) continue;
     setHealth(id, pardoned(after));
@@ -95,13 +109,9 @@ function forgiveAll({ blamed }: Suspicion, signature: string): void {
   }
 }
 
-function tellFailure(
-  { account }: Turn,
-  { fault, status, reason, message }: GeminiError,
-  { condition, rests }: Health,
-  requestId: string,
-  nowMs: number,
-): void {
+function logFailure({ account }: Turn, error: GeminiError, requestId: string, nowMs: number): void {
+  const { fault, status, reason, message } = error;
+  const { condition, rests } = healthOf(account.id);
   const restMs = Object.fromEntries(
     Object.entries(rests).map(([kind, { untilMs }]) => [kind, Math.max(0, (untilMs ?? 0) - nowMs)]),
   );

@@ -1,3 +1,4 @@
+import { DEADLINE } from '@/features/accounts/rest-rules';
 import { GeminiError, isGeminiError } from '@/gemini/errors';
 import { registerWork } from '@/platform/lifecycle';
 
@@ -51,7 +52,7 @@ export function startDeadline(callerSignal: AbortSignal, timeoutMs: number): Dea
       if (isCut) return new GeminiError('ours', 'The server stops.', { reason: SHUTTING_DOWN });
       if (controller.signal.aborted) {
         return new GeminiError('upstream', 'The time for all tries is over.', {
-          reason: 'timeout',
+          reason: DEADLINE,
         });
       }
       if (isGeminiError(error)) return error;

@@ -3,9 +3,12 @@ import { DIRECT } from '@/features/accounts/schema';
 import type { Settings } from '@/features/settings/schema';
 import { GeminiError } from '@/gemini/errors';
 import { decrypt } from '@/platform/crypto';
+import { isProxyUrl } from '@/platform/proxy-url';
 
-// By the object that a load of the table made: a change of the row is another object.
-const unsealed = new WeakMap<Account, string>();
+/** More than there are accounts; beyond it the texts of old rows are forgotten. */
+const MAX_UNSEALED = 20_000;
+// By the sealed text: a change of the row is another text.
+const unsealed = new Map<string, string>();
 
 /**
  * The proxy through which the account goes out: its own, else that of the settings; null: direct.
@@ -14,19 +17,23 @@ const unsealed = new WeakMap<Account, string>();
  */
 export function exitOf(account: Account, settings: Pick<Settings, 'proxyUrl'>): string | null {
   if (account.sealedProxyUrl === null) return settings.proxyUrl;
-  let own = unsealed.get(account);
+  let own = unsealed.get(account.sealedProxyUrl);
   if (own === undefined) {
     own = unseal(account.sealedProxyUrl);
-    unsealed.set(account, own);
+    if (unsealed.size >= MAX_UNSEALED) unsealed.clear();
+    unsealed.set(account.sealedProxyUrl, own);
   }
   return own === DIRECT ? null : own;
 }
 
 function unseal(sealed: string): string {
+  const message = 'The stored proxy of the account cannot be read.';
+  let own: string;
   try {
-    return decrypt(sealed);
+    own = decrypt(sealed);
   } catch (error) {
-    const message = 'The stored proxy of the account cannot be read.';
     throw new GeminiError('config', message, { reason: 'UNREADABLE', cause: error });
   }
+  if (own === DIRECT || isProxyUrl(own)) return own;
+  throw new GeminiError('config', message, { reason: 'UNREADABLE' });
 }

@@ -1,4 +1,5 @@
 import { SHUTTING_DOWN } from '@/features/accounts/deadline';
+import { DEADLINE } from '@/features/accounts/rest-rules';
 import type { GeminiError } from '@/gemini/errors';
 import { AppError } from '@/platform/errors';
 
@@ -42,7 +43,7 @@ export function toAppError(error: GeminiError): AppError {
         cause,
       });
     default:
-      return error.reason === 'timeout'
+      return error.reason === 'timeout' || error.reason === DEADLINE
         ? new AppError('upstream_timeout', 'The upstream did not answer in time.', { cause })
         : new AppError('upstream_error', 'The upstream failed or broke off its answer.', { cause });
   }

@@ -13,7 +13,7 @@ import { EMPTY_ANSWER } from '@/features/accounts/rest-rules';
 import { type Fault, GeminiError, type GeminiErrorOptions } from '@/gemini/errors';
 
 const NOW = Date.parse('2026-11-25T12:00:00Z');
-const way: Way = { exit: 'direct', modelId: 'gemini' };
+const way: Way = { exit: 'direct', modelId: 'gemini', kind: 'text' };
 
 let guards: Guards;
 beforeEach(() => {
@@ -28,7 +28,8 @@ function error(fault: Fault, options: GeminiErrorOptions = {}): GeminiError {
 function fail(accountIds: string[], what: GeminiError, by = way, nowMs = NOW) {
   return accountIds.map((id) => {
     const suspect = suspectOf(what, by);
-    return suspect && noteFailure(guards, suspect, id, what, nowMs);
+    const failed = { accountId: id, requestId: `of ${id}`, wasWell: true };
+    return suspect && noteFailure(guards, suspect, failed, what, nowMs);
   });
 }
 
@@ -44,6 +45,7 @@ describe('suspectOf', () => {
     ['upstream', { status: 503 }, 'upstream'],
     ['upstream', { reason: 'timeout' }, 'upstream'],
     ['truncated', {}, 'upstream'],
+    ['state', { status: 404 }, 'model gemini'],
   ] as const)('suspects what the accounts share: %s %j, %s', (fault, options, scope) => {
     expect(suspectOf(error(fault, options), way)?.scope).toBe(scope);
   });
@@ -55,7 +57,6 @@ describe('suspectOf', () => {
     ['credential', { reason: 'EXPIRED_SIGN_IN' }],
     ['config', { status: 401 }],
     ['blocked', { status: 403 }],
-    ['state', { status: 404 }],
     ['request', { status: 400 }],
     ['upstream', { reason: EMPTY_ANSWER }],
     ['client_left', {}],
@@ -137,9 +138,9 @@ describe('the guard', () => {
   });
 
   it('is one for the upstream, whatever the exit and the model', () => {
-    fail(['a'], down, { exit: 'one', modelId: 'one' });
-    fail(['b'], down, { exit: 'two', modelId: 'two' });
-    expect(fail(['c'], down, { exit: 'three', modelId: 'three' })).toEqual(['opened']);
+    fail(['a'], down, { ...way, exit: 'one', modelId: 'one' });
+    fail(['b'], down, { ...way, exit: 'two', modelId: 'two' });
+    expect(fail(['c'], down, { ...way, exit: 'three', modelId: 'three' })).toEqual(['opened']);
     expect(probeAtMs(guards, 'upstream')).toBeGreaterThan(0);
   });
 

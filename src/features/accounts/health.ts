@@ -1,4 +1,8 @@
+import { z } from 'zod';
+import { restRules } from '@/features/accounts/rest-rules';
 import { afterClockJump, type Health, healthy, type Rest } from '@/features/accounts/state';
+import type { Fault } from '@/gemini/errors';
+import { quotaKinds } from '@/gemini/tools';
 import { sqlTime } from '@/platform/db';
 import { log } from '@/platform/log';
 import { processState } from '@/platform/process-state';
@@ -75,7 +79,7 @@ export function followClock(): number {
   state.clockOffsetMs = offsetMs;
   log().warn({ jumpMs }, 'the clock was set: rests move with it');
   for (const [id, { health }] of state.entries) {
-    const moved = afterClockJump(health, jumpMs);
+    const moved = afterClockJump(health, jumpMs, Date.now());
     if (moved !== health) setHealth(id, moved);
   }
   return jumpMs;
@@ -113,16 +117,36 @@ function fromRow(row: HealthRow): Health {
   };
 }
 
+// Turns are those of a process: none of this one came before.
+const StoredRest = z
+  .object({
+    untilMs: z.number().nullable(),
+    daily: z.boolean().default(false),
+    fault: z.custom<Fault>((value) => typeof value === 'string' && value in restRules),
+    failures: z.number(),
+  })
+  .transform((rest): Rest => ({ ...rest, turn: 0 }));
+
+const Rests = z.partialRecord(z.enum(quotaKinds), StoredRest);
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Turns are those of a process. */
 function toJson(rests: Health['rests']): string {
   return JSON.stringify(rests, (key, value) => (key === 'turn' ? undefined : value));
 }
 
 function restsOf(json: string): Health['rests'] {
-  const rests: Record<string, Partial<Rest>> = JSON.parse(json);
-  return Object.fromEntries(
-    Object.entries(rests).map(([kind, rest]) => [kind, { daily: false, ...rest, turn: 0 }]),
-  );
+  const parsed = Rests.safeParse(parseJson(json));
+  if (parsed.success) return parsed.data;
+  log().warn({ rests: json }, 'the rests of an account can not be read: it is taken for well');
+  return {};
 }
 
 /** The columns of a health, for a command that sets it: with them goes `healthEpoch` plus one. */

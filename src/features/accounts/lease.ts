@@ -42,11 +42,12 @@ export interface LeaseEvents {
  */
 export function leaseOf(
   account: Account,
+  kind: QuotaKind,
   limits: Settings,
   signal: AbortSignal,
   { contentBegan, served }: LeaseEvents,
 ): Lease {
-  const connection = connectionOf(account, limits);
+  const connection = connectionOf(account, kind, limits);
   const identityOf = (accessToken: string): GeminiIdentity => ({
     configId: account.configId,
     userAgent: account.userAgent,
@@ -56,8 +57,8 @@ export function leaseOf(
     connection,
     signal,
     contentBegan,
-    served(kind) {
-      countUse(account.id, kind, Date.now());
+    served(what) {
+      countUse(account.id, what, Date.now());
       served();
     },
     async call(run, options) {
@@ -81,7 +82,8 @@ export function leaseOf(
   };
 }
 
-function connectionOf(account: Account, limits: Settings): GeminiConnection {
+function connectionOf(account: Account, kind: QuotaKind, limits: Settings): GeminiConnection {
+  const isMedia = kind !== 'text';
   const { geminiAppUrl, geminiAuthUrl, geminiApiUrl, geminiVerifyUrl } = env();
   return {
     endpoints: {
@@ -94,8 +96,8 @@ function connectionOf(account: Account, limits: Settings): GeminiConnection {
     timeouts: {
       keyMs: limits.keyTimeoutMs,
       sessionMs: limits.sessionTimeoutMs,
-      firstContentMs: limits.firstContentTimeoutMs,
-      idleMs: limits.idleTimeoutMs,
+      firstContentMs: isMedia ? limits.mediaFirstContentTimeoutMs : limits.firstContentTimeoutMs,
+      idleMs: isMedia ? limits.mediaIdleTimeoutMs : limits.idleTimeoutMs,
     },
   };
 }

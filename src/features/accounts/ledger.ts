@@ -107,10 +107,20 @@ export function spentUntilMs(
 }
 
 function isUsedUp(account: Limited, kind: QuotaKind, settings: Settings, nowMs: number): boolean {
+  return leftOf(account, kind, settings, nowMs) === 0;
+}
+
+/** What the operator's limit leaves the account of `kind` today; null: there is no such limit. */
+export function leftOf(
+  account: Limited,
+  kind: QuotaKind,
+  settings: Settings,
+  nowMs: number,
+): number | null {
   const limit = limitOf(account, kind, settings);
-  if (limit === null) return false;
+  if (limit === null) return null;
   const { day, byAccount } = dayAt(nowMs);
-  return leftOn(byAccount.get(account.id)?.[kind], limit, day) === 0;
+  return leftOn(byAccount.get(account.id)?.[kind], limit, day);
 }
 
 /** The share of its daily quota that the account has left for `kind`, from 0 to 1; 1 if not known. */

@@ -3,16 +3,17 @@ import { reportFailure, reportSuccess, type Suspicion } from '@/features/account
 import { type Deadline, startDeadline } from '@/features/accounts/deadline';
 import { toAppError } from '@/features/accounts/faults';
 import { type Lease, leaseOf } from '@/features/accounts/lease';
+import { EMPTY_ANSWER } from '@/features/accounts/rest-rules';
+import type { SeatNeed } from '@/features/accounts/rolls';
 import {
   type Absence,
   answered,
-  leave,
-  type SeatNeed,
+  releaseSeat,
   soonestInMs,
   type Turn,
   takeSeat,
 } from '@/features/accounts/seats';
-import { advanceLine, isAwaited, queueLength, waitInLine } from '@/features/accounts/wait-queue';
+import { advanceLine, isAwaited, makeRoom, waitInLine } from '@/features/accounts/wait-queue';
 import type { Settings } from '@/features/settings/schema';
 import { settings } from '@/features/settings/settings';
 import type { Fault, GeminiError } from '@/gemini/errors';
@@ -20,6 +21,8 @@ import { AppError } from '@/platform/errors';
 
 /** What a request needs of the pool. */
 export interface Need extends SeatNeed {
+  /** Whose request it is: callers wait in line side by side, and not behind each other. */
+  callerId: string;
   /** Fires when the caller leaves. */
   signal: AbortSignal;
   /** Filled while it runs, for the request log. */
@@ -35,6 +38,22 @@ export interface Trace {
   fault: Fault | null;
 }
 
+/** Each costs a use of the quota, and after so many it is the question. */
+const MAX_EMPTY_ANSWERS = 3;
+
+/** A request on its way through the pool. */
+interface Passage {
+  need: Need;
+  limits: Settings;
+  deadline: Deadline;
+  tried: Set<string>;
+  suspicion: Suspicion;
+  lastError: GeminiError | null;
+  emptyAnswers: number;
+  /** What is left of the time that it may wait in line, all its tries together. */
+  waitLeftMs: number;
+}
+
 /**
  * Runs `run` on an account, and on the next one as long as it fails before its first value: the
  * first value commits the request to that account, since it may be on its way to the caller.
@@ -47,46 +66,73 @@ export async function* withAccount<T>(
   run: (lease: Lease) => AsyncIterable<T>,
 ): AsyncGenerator<T, void, undefined> {
   const limits = await settings();
-  const deadline = startDeadline(need.signal, limits.commitTimeoutMs);
-  const tried = new Set<string>();
-  const { trace, modelId } = need;
-  const suspicion: Suspicion = { requestId: trace.requestId, modelId, blamed: [] };
-  let lastError: GeminiError | null = null;
+  const { requestId } = need.trace;
+  const isMedia = need.kind !== 'text';
+  const timeoutMs = isMedia ? limits.mediaCommitTimeoutMs : limits.commitTimeoutMs;
+  const passage: Passage = {
+    need,
+    limits,
+    deadline: startDeadline(need.signal, timeoutMs),
+    tried: new Set(),
+    suspicion: { requestId, modelId: need.modelId, blamed: [], openedGuard: false },
+    lastError: null,
+    emptyAnswers: 0,
+    waitLeftMs: limits.queueWaitMs,
+  };
   try {
-    for (;;) {
-      deadline.resume();
-      const taken = await acquire(need, tried, limits, deadline, lastError);
-      tried.add(taken.account.id);
-      trace.tries += 1;
-      trace.account = { id: taken.account.id, label: taken.account.label };
-      let committed = false;
-      try {
-        const lease = leaseOf(taken.account, limits, deadline.signal, {
-          contentBegan: deadline.pause,
-          served: () => answered(taken),
-        });
-        for await (const value of run(lease)) {
-          if (!committed) {
-            committed = true;
-            deadline.pause();
-            markUsed(taken.account.id, Date.now());
-            reportSuccess(taken, modelId);
-          }
-          yield value;
-        }
-        return;
-      } catch (error) {
-        lastError = deadline.explain(error);
-        trace.fault = lastError.fault;
-        reportFailure(taken, lastError, limits, suspicion);
-        if (committed || isFinal(lastError) || deadline.signal.aborted) throw toAppError(lastError);
-      } finally {
-        leave(taken);
-        advanceLine();
-      }
-    }
+    let isDone = false;
+    while (!isDone) isDone = yield* tryOnce(passage, run);
   } finally {
-    deadline.end();
+    passage.deadline.end();
+  }
+}
+
+/** One try. Returns whether it was the last: false after a failure that another account may mend. */
+async function* tryOnce<T>(
+  passage: Passage,
+  run: (lease: Lease) => AsyncIterable<T>,
+): AsyncGenerator<T, boolean, undefined> {
+  const { need, limits, deadline, suspicion } = passage;
+  deadline.resume();
+  const taken = await acquire(passage);
+  const { id, label } = taken.account;
+  passage.tried.add(id);
+  need.trace.tries += 1;
+  need.trace.account = { id, label };
+  let committed = false;
+  // An answer that is not streamed comes long after its first word, and says no more of the account.
+  let isProven = false;
+  const contentBegan = () => {
+    deadline.pause();
+    if (!isProven) reportSuccess(taken, need.modelId);
+    isProven = true;
+  };
+  try {
+    const lease = leaseOf(taken.account, need.kind, limits, deadline.signal, {
+      contentBegan,
+      served: () => answered(taken),
+    });
+    for await (const value of run(lease)) {
+      if (!committed) {
+        committed = true;
+        contentBegan();
+        markUsed(id, Date.now());
+      }
+      yield value;
+    }
+    return true;
+  } catch (error) {
+    const failure = deadline.explain(error);
+    passage.lastError = failure;
+    need.trace.fault = failure.fault;
+    reportFailure(taken, failure, limits, suspicion);
+    if (failure.reason === EMPTY_ANSWER) passage.emptyAnswers += 1;
+    const isOver = committed || isFinal(failure) || passage.emptyAnswers >= MAX_EMPTY_ANSWERS;
+    if (isOver || deadline.signal.aborted) throw toAppError(failure);
+    return false;
+  } finally {
+    releaseSeat(taken);
+    advanceLine();
   }
 }
 
@@ -98,49 +144,45 @@ function isFinal({ fault, reason }: GeminiError): boolean {
 }
 
 /** The next account that was not tried, at once or after waiting in line. */
-async function acquire(
-  need: Need,
-  tried: ReadonlySet<string>,
-  limits: Settings,
-  deadline: Deadline,
-  lastError: GeminiError | null,
-): Promise<Turn> {
+async function acquire(passage: Passage): Promise<Turn> {
+  const { need, tried, limits, deadline } = passage;
   await allAccounts();
   let absence: Absence = { returnInMs: null, guard: null };
+  const startedAt = performance.now();
   const attempt = (): Turn | null => {
     const accounts = allAccounts();
     const inForce = settings();
     // Being loaded for the first time; never so once they were.
     if (accounts instanceof Promise || inForce instanceof Promise) return null;
-    const found = takeSeat(need, tried, accounts, inForce);
+    const passesGuard = passage.suspicion.openedGuard;
+    const found = takeSeat(need, { tried, passesGuard }, accounts, inForce);
     if ('turn' in found) return found;
     absence = found;
+    const waitLeftMs = passage.waitLeftMs - (performance.now() - startedAt);
     const { returnInMs } = found;
-    if (returnInMs === null || returnInMs > limits.queueWaitMs)
-      throw refusal(need, absence, lastError);
+    if (returnInMs === null || returnInMs > waitLeftMs) throw refusal(passage, found);
     return null;
   };
-  if (tried.size >= limits.maxTries) throw refusal(need, absence, lastError);
+  if (tried.size >= limits.maxTries) throw refusal(passage, absence);
   // By model, too: the guard may hold up one and not the others.
   const key = `${need.kind} ${need.modelId}`;
   // Those who wait come first.
   advanceLine();
   const taken = isAwaited(key) ? null : attempt();
   if (taken) return taken;
-  if (queueLength() >= limits.queueLimit) throw refusal(need, absence, lastError);
+  if (!makeRoom(need.callerId, limits.queueLimit)) throw refusal(passage, absence);
   const { signal } = deadline;
-  const isPlain = tried.size === 0;
-  const waited = await waitInLine({ key, isPlain, attempt, waitMs: limits.queueWaitMs, signal });
+  const hasTriedNone = tried.size === 0;
+  const waitMs = passage.waitLeftMs;
+  const caller = need.callerId;
+  const waited = await waitInLine({ caller, key, hasTriedNone, attempt, waitMs, signal });
+  passage.waitLeftMs -= performance.now() - startedAt;
   if (waited) return waited;
-  throw signal.aborted ? toAppError(deadline.explain(null)) : refusal(need, absence, lastError);
+  throw signal.aborted ? toAppError(deadline.explain(null)) : refusal(passage, absence);
 }
 
 /** What the caller is told when no account takes the request (design 9). */
-function refusal(
-  need: Need,
-  { guard, returnInMs }: Absence,
-  lastError: GeminiError | null,
-): AppError {
+function refusal({ need, lastError }: Passage, { guard, returnInMs }: Absence): AppError {
   const error = lastError ?? guard;
   const waitMs = guard ? returnInMs : soonestInMs(need);
   if (error) {

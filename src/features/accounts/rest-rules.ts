@@ -23,6 +23,15 @@ export interface RestRule {
 
 /** An answer without a word of text: another account may do better, but this one is not ill. */
 export const EMPTY_ANSWER = 'EMPTY_ANSWER';
+/** The time for all tries was over; the account that was asked last may have had no time at all. */
+export const DEADLINE = 'DEADLINE';
+
+/** Reasons that speak against no account, whatever the fault; the last is about the prompt alone. */
+export const blamelessReasons: ReadonlySet<string> = new Set([
+  EMPTY_ANSWER,
+  DEADLINE,
+  'NON_ASSIST_SEEKING_QUERY_IGNORED',
+]);
 
 /**
  * The outcome of every fault for its account (design 9, protocol 17.1): null is nobody's of this
@@ -49,7 +58,7 @@ const JITTER_SHARE = 0.2;
 
 /** The rule for a failure; null if the account is not to blame. */
 export function restRuleOf({ fault, reason }: Failure): RestRule | null {
-  return reason === EMPTY_ANSWER ? null : restRules[fault];
+  return reason !== null && blamelessReasons.has(reason) ? null : restRules[fault];
 }
 
 /**

@@ -14,13 +14,13 @@ export interface Standing {
 }
 
 /**
- * Who is next among many: a tree over fixed places, in which each knot knows the best, the sum of
+ * Who is next among many: a tree over fixed places, in which each node knows the best, the sum of
  * weights and the soonest below it. Every operation but the first filling takes O(log n).
  */
 export class Roster {
   readonly #leaves: number;
   readonly #standings: (Standing | undefined)[];
-  /** By knot, root at 1: the place of the best ready one, or -1. */
+  /** By node, root at 1: the place of the best ready one, or -1. */
   readonly #best: Int32Array;
   readonly #weight: Float64Array;
   /** The place with the earliest `wakeAtMs`, or -1. */
@@ -41,13 +41,13 @@ export class Roster {
     standings.forEach((standing, place) => {
       this.#set(place, standing);
     });
-    for (let knot = this.#leaves - 1; knot >= 1; knot--) this.#sum(knot);
+    for (let node = this.#leaves - 1; node >= 1; node--) this.#sum(node);
   }
 
   /** Sets how a place stands. */
   put(place: number, standing: Standing): void {
     this.#set(place, standing);
-    for (let knot = (this.#leaves + place) >> 1; knot >= 1; knot >>= 1) this.#sum(knot);
+    for (let node = (this.#leaves + place) >> 1; node >= 1; node >>= 1) this.#sum(node);
   }
 
   #set(place: number, standing: Standing): void {
@@ -59,20 +59,20 @@ export class Roster {
     this.#returnAtMs[leaf] = standing.returnAtMs;
   }
 
-  #sum(knot: number): void {
-    const left = 2 * knot;
+  #sum(node: number): void {
+    const left = 2 * node;
     const right = left + 1;
-    this.#best[knot] = this.#better(this.#at(this.#best, left), this.#at(this.#best, right));
-    this.#weight[knot] = this.#at(this.#weight, left) + this.#at(this.#weight, right);
-    this.#waker[knot] = this.#earlier(this.#at(this.#waker, left), this.#at(this.#waker, right));
-    this.#returnAtMs[knot] = Math.min(
+    this.#best[node] = this.#better(this.#at(this.#best, left), this.#at(this.#best, right));
+    this.#weight[node] = this.#at(this.#weight, left) + this.#at(this.#weight, right);
+    this.#waker[node] = this.#earlier(this.#at(this.#waker, left), this.#at(this.#waker, right));
+    this.#returnAtMs[node] = Math.min(
       this.#at(this.#returnAtMs, left),
       this.#at(this.#returnAtMs, right),
     );
   }
 
-  #at(knots: Int32Array | Float64Array, knot: number): number {
-    return knots[knot] as number;
+  #at(nodes: Int32Array | Float64Array, node: number): number {
+    return nodes[node] as number;
   }
 
   #better(left: number, right: number): number {
@@ -95,19 +95,32 @@ export class Roster {
     return this.#at(this.#best, 1);
   }
 
+  /** Whether the first here ranks before the first there; true if nobody is ready there. */
+  isAheadOf(other: Roster): boolean {
+    const mine = this.#standings[this.first()];
+    const theirs = other.#standings[other.first()];
+    if (!mine || !theirs) return mine !== undefined;
+    return mine.major === theirs.major ? mine.minor < theirs.minor : mine.major < theirs.major;
+  }
+
+  /** The weights of all that are ready. */
+  get weight(): number {
+    return this.#at(this.#weight, 1);
+  }
+
   /** A ready place at random, by weight; -1 if none is ready. `random` is from 0 to below 1. */
   draw(random: number): number {
     if (this.first() < 0) return -1;
     let left = random * this.#at(this.#weight, 1);
-    let knot = 1;
-    while (knot < this.#leaves) {
-      const below = 2 * knot;
+    let node = 1;
+    while (node < this.#leaves) {
+      const below = 2 * node;
       const weight = this.#at(this.#weight, below);
       const goesRight = left >= weight && this.#at(this.#best, below + 1) >= 0;
       if (goesRight) left -= weight;
-      knot = goesRight || this.#at(this.#best, below) < 0 ? below + 1 : below;
+      node = goesRight || this.#at(this.#best, below) < 0 ? below + 1 : below;
     }
-    return knot - this.#leaves;
+    return node - this.#leaves;
   }
 
   /** A place whose time to be looked at again has come; -1 if there is none. */

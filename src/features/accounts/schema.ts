@@ -19,12 +19,19 @@ export type AccountInput = z.infer<typeof AccountInput>;
 /** Instead of a URL: the account takes no proxy, whatever the settings say. */
 export const DIRECT = 'direct';
 
+const label = z
+  .string()
+  .trim()
+  .min(1)
+  .max(200)
+  .regex(/^[^\p{Cc}\p{Cf}]+$/u, 'must hold no control characters');
+
 const dailyLimit = z.number().int().min(0).max(1_000_000).nullable();
 
 /** What the operator may change of an account; null: as the settings say. */
 export const AccountOptions = z
   .object({
-    label: z.string().trim().min(1).max(200),
+    label,
     /** Its share of the work, against that of the others. */
     weight: z.number().int().min(1).max(1_000),
     /** Requests at the same time. */

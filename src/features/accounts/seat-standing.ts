@@ -1,7 +1,7 @@
 import type { Account } from '@/features/accounts/account-table';
 import { type Guards, probeAtMs } from '@/features/accounts/guard';
 import { healthOf } from '@/features/accounts/health';
-import { headroomOf, quotaDayEndMs, spentUntilMs } from '@/features/accounts/ledger';
+import { headroomOf, leftOf, quotaDayEndMs, spentUntilMs } from '@/features/accounts/ledger';
 import type { Roster, Standing } from '@/features/accounts/roster';
 import { type Candidate, rankOf } from '@/features/accounts/selection';
 import { askableFromMs, isHalfOpen } from '@/features/accounts/state';
@@ -15,15 +15,25 @@ export interface Seat {
   position: number;
   /** Where it goes out: a key, not to be printed. */
   exit: string;
+  /** That of the health it was last ranked by after a change of its row. */
+  healthEpoch: number;
   inFlight: number;
   /** Its place in virtual time. */
   pass: number;
-  /** The turn that probes it while it is half open. */
-  probe: number | null;
+  /** The turns that probe it while it is half open, by kind. */
+  probes: Partial<Record<QuotaKind, number>>;
   /** When each text turn began that has no word of an answer yet, oldest first. */
   unanswered: Map<number, number>;
   /** Where it stands in the rosters. */
-  places: { roster: Roster; place: number; kind: QuotaKind }[];
+  places: Place[];
+}
+
+/** Where a seat stands on one roll. */
+export interface Place {
+  well: Roster;
+  halfOpen: Roster;
+  index: number;
+  kind: QuotaKind;
 }
 
 /** What else a standing depends on. */
@@ -70,15 +80,25 @@ export function standingOf(
   // Who waits for an account is not told to wait for one that a human has to mend.
   const returnAtMs = health.condition === 'ok' ? fromMs : NEVER;
   if (fromMs > nowMs) return outUntil(fromMs, returnAtMs);
-  const limit = seat.account.maxConcurrent ?? settings.maxConcurrentPerAccount;
-  const isProbed = seat.probe !== null && isHalfOpen(health, kind);
-  if (isProbed || (limit !== null && seat.inFlight >= limit)) return outUntil(NEVER, returnAtMs);
+  if (isBusy(seat, kind, settings, nowMs)) return outUntil(NEVER, returnAtMs);
   const candidate = candidateOf(seat, kind, settings, nowMs);
   const slowAtMs = candidate.isSlow ? NEVER : slowFromMs(seat);
   const dayEndMs = candidate.headroom < 1 ? quotaDayEndMs(nowMs) : NEVER;
   const { major, minor, weight } = rankOf(settings.selectionStrategy, candidate);
   const wakeAtMs = Math.min(slowAtMs, dayEndMs);
   return { isReady: true, major, minor, weight, wakeAtMs, returnAtMs };
+}
+
+/** Whether the seat can take no more until something that is under way on it has ended. */
+function isBusy(seat: Seat, kind: QuotaKind, settings: Settings, nowMs: number): boolean {
+  const { account, inFlight, probes, unanswered } = seat;
+  const limit = account.maxConcurrent ?? settings.maxConcurrentPerAccount;
+  if (limit !== null && inFlight >= limit) return true;
+  const isProbed = probes.text !== undefined || probes[kind] !== undefined;
+  if (isProbed && isHalfOpen(healthOf(account.id), kind)) return true;
+  // What is under way will count, too.
+  const left = leftOf(account, kind, settings, nowMs);
+  return left !== null && (kind === 'text' ? unanswered.size : inFlight) >= left;
 }
 
 /** The seat as the choice sees it. */

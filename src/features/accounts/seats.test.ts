@@ -4,12 +4,12 @@ import { healthOf, setHealth } from '@/features/accounts/health';
 import { countUse, learnLimit } from '@/features/accounts/ledger';
 import { nextPacificMidnight } from '@/features/accounts/pacific-day';
 import type { Failure } from '@/features/accounts/rest-rules';
+import type { SeatNeed } from '@/features/accounts/rolls';
 import {
   answered,
   currentTurn,
-  leave,
   refreshSeat,
-  type SeatNeed,
+  releaseSeat,
   soonestInMs,
   type Turn,
   takeSeat,
@@ -41,7 +41,8 @@ const videos: SeatNeed = { ...text, kind: 'videos' };
 
 /** A pool of these accounts. */
 function poolOf(accounts: Map<string, Account>, settings = usual) {
-  const take = (need = text, tried = nobody) => takeSeat(need, tried, accounts, settings);
+  const take = (need = text, tried = nobody) =>
+    takeSeat(need, { tried, passesGuard: false }, accounts, settings);
   return {
     take,
     /** The turn on the account that is next. */
@@ -54,7 +55,7 @@ function poolOf(accounts: Map<string, Account>, settings = usual) {
     next(need = text, tried = nobody): string | null {
       const taken = take(need, tried);
       if (!('turn' in taken)) return null;
-      leave(taken);
+      releaseSeat(taken);
       return taken.account.id;
     },
   };
@@ -171,7 +172,7 @@ describe('the limit of requests at the same time', () => {
     const first = turn();
     turn();
     expect(take()).toEqual({ returnInMs: 0, guard: null });
-    leave(first);
+    releaseSeat(first);
     expect('turn' in take()).toBe(true);
     expect('turn' in take()).toBe(false);
   });
@@ -189,7 +190,7 @@ describe('the limit of requests at the same time', () => {
     const first = poolOf(accounts).turn();
     const { take } = poolOf(new Map(accounts));
     expect('turn' in take()).toBe(false);
-    leave(first);
+    releaseSeat(first);
     expect('turn' in take()).toBe(true);
   });
 
@@ -197,7 +198,7 @@ describe('the limit of requests at the same time', () => {
     const first = poolOf(handMadeAccounts({})).turn();
     const { take } = poolOf(new Map());
     take();
-    expect(() => leave(first)).not.toThrow();
+    expect(() => releaseSeat(first)).not.toThrow();
   });
 });
 
@@ -263,7 +264,7 @@ describe('a half-open account', () => {
     const probe = turn();
     expect(take()).toEqual({ returnInMs: 0, guard: null });
     expect(take(images)).toEqual({ returnInMs: 0, guard: null });
-    leave(probe);
+    releaseSeat(probe);
     const second = turn();
     const use = { kind: second.kind, turn: second.turn, endTurn: currentTurn() };
     setHealth('a', afterSuccess(healthOf('a'), use));
@@ -277,7 +278,7 @@ describe('a half-open account', () => {
     failNow('a', { fault: 'overload' });
     vi.advanceTimersByTime(10_000);
     turn();
-    leave(old);
+    releaseSeat(old);
     expect('turn' in take()).toBe(false);
   });
 
@@ -324,7 +325,7 @@ describe('an account that keeps a request waiting for its first word', () => {
     vi.advanceTimersByTime(5_000);
     answered(first);
     expect(next()).toBe('b');
-    leave(second);
+    releaseSeat(second);
     expect(next()).toBe('a');
   });
 });

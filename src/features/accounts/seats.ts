@@ -2,42 +2,40 @@ import { type Account, allAccounts } from '@/features/accounts/account-table';
 import { forgetCredentials } from '@/features/accounts/credentials';
 import { exitOf } from '@/features/accounts/exit';
 import {
+  forgetExits,
   type Guard,
   type Guards,
+  isAnyOpen,
   moveProbes,
   probeAtMs,
   type Scope,
   takeProbe,
 } from '@/features/accounts/guard';
 import { followClock, healthEpochOf, healthOf } from '@/features/accounts/health';
-import { Roster } from '@/features/accounts/roster';
 import {
-  candidateOf,
-  out,
-  type Seat,
-  seatFromMs,
-  standingOf,
-} from '@/features/accounts/seat-standing';
+  forgetRolls,
+  type Roll,
+  rank,
+  returnAtMs,
+  rollOf,
+  type SeatNeed,
+  type Seats,
+  withoutTried,
+} from '@/features/accounts/rolls';
+import type { Roster } from '@/features/accounts/roster';
+import { candidateOf, type Seat, seatFromMs, standingOf } from '@/features/accounts/seat-standing';
 import { effectiveWeight } from '@/features/accounts/selection';
 import { isHalfOpen } from '@/features/accounts/state';
 import type { Settings } from '@/features/settings/schema';
 import type { GeminiError } from '@/gemini/errors';
-import type { QuotaKind } from '@/gemini/tools';
+import { type QuotaKind, quotaKinds } from '@/gemini/tools';
 import { processState } from '@/platform/process-state';
 
 /**
- * The accounts as the pool uses them: what is under way on each, and whose turn it is. One roster
- * for each kind of use and each set of accounts that may serve; all are kept up to date by events
- * and by the clock, so that taking a seat looks at a handful of accounts and not at all of them.
+ * The accounts as the pool uses them: what is under way on each, and whose turn it is. They stand in
+ * rolls, one for each kind of use and each set of accounts that may serve, which events and the
+ * clock keep in order, so that taking a seat looks at a handful of accounts and not at all of them.
  */
-
-/** Which accounts are asked for. */
-export interface SeatNeed {
-  kind: QuotaKind;
-  modelId: string;
-  /** The accounts that may serve it; empty: every account. */
-  accountIds: readonly string[];
-}
 
 /** An account taken for one try. */
 export interface Turn {
@@ -56,23 +54,6 @@ export interface Absence {
   returnInMs: number | null;
   /** The failure for which the guard has closed the way. */
   guard: GeminiError | null;
-}
-
-interface Roll {
-  accountIds: readonly string[];
-  roster: Roster;
-  seats: Seat[];
-}
-
-interface Seats {
-  /** Those of the last call; null before the first. */
-  accounts: ReadonlyMap<string, Account> | null;
-  settings: Settings | null;
-  seats: Map<string, Seat>;
-  rolls: Map<string, Roll>;
-  guards: Guards;
-  turns: number;
-  virtualTime: number;
 }
 
 function state(): Seats {
@@ -97,13 +78,20 @@ export function currentTurn(): number {
   return state().turns;
 }
 
+export interface SeatOptions {
+  /** The accounts that this request was tried on. */
+  tried: ReadonlySet<string>;
+  /** The request has opened a guard, and goes on through its own tries. */
+  passesGuard: boolean;
+}
+
 /**
- * Takes the account that is next for `need`, other than those in `tried`; the caller must `leave`
- * it. `accounts` and `settings` are those in force.
+ * Takes the account that is next for `need`; the caller must `releaseSeat` it. `accounts` and
+ * `settings` are those in force.
  */
 export function takeSeat(
   need: SeatNeed,
-  tried: ReadonlySet<string>,
+  { tried, passesGuard }: SeatOptions,
   accounts: ReadonlyMap<string, Account>,
   settings: Settings,
 ): Turn | Absence {
@@ -111,70 +99,88 @@ export function takeSeat(
   follow(pool, accounts, settings);
   const nowMs = Date.now();
   const roll = rollOf(pool, need, nowMs);
-  const { roster, seats } = roll;
-  const shut = shutGuard(pool.guards, ['upstream', `model ${need.modelId}`], nowMs);
-  if (shut && roster.returnAtMs !== Number.POSITIVE_INFINITY) {
-    return { returnInMs: inMs(shut.probeAtMs, nowMs), guard: shut.failure };
+  if (passesGuard) {
+    const seat = nextPastGuard(roll, need.kind, tried, settings, nowMs);
+    if (seat) return claim(pool, seat, need.kind, settings, nowMs);
   }
-  const { seat, returnAtMs } = without(pool, roll, need.kind, tried, nowMs, () => {
-    const isRandom = settings.selectionStrategy === 'weighted_random';
-    return seats[isRandom ? roster.draw(Math.random()) : roster.first()];
-  });
-  if (seat) return claim(pool, seat, need, settings, nowMs);
-  const exits = [...pool.guards.keys()].filter((scope) => scope.startsWith('exit '));
-  const shutExit = shutGuard(pool.guards, exits, nowMs);
-  const guard = shutExit?.probeAtMs === returnAtMs ? shutExit.failure : null;
-  return { returnInMs: inMs(returnAtMs, nowMs), guard };
+  const shut = shutGuard(pool.guards, ['upstream', `model ${need.modelId}`], nowMs);
+  const { seat, backAtMs } = withoutTried(pool, roll, tried, nowMs, () => ({
+    // A first try may probe one that has failed; after that the request had its share of those.
+    seat: shut ? undefined : next(roll, tried.size === 0 && !isAnyOpen(pool.guards), settings),
+    backAtMs: returnAtMs(roll),
+  }));
+  if (seat) {
+    takeProbes(pool, seat.exit, need.modelId, nowMs);
+    return claim(pool, seat, need.kind, settings, nowMs);
+  }
+  if (backAtMs === Number.POSITIVE_INFINITY) return { returnInMs: null, guard: null };
+  if (shut) {
+    const freeAtMs = Math.max(shut.probeAtMs, backAtMs);
+    return { returnInMs: Math.max(0, freeAtMs - nowMs), guard: shut.failure };
+  }
+  const guard = guardUntil(pool.guards, backAtMs)?.failure ?? null;
+  return { returnInMs: Math.max(0, backAtMs - nowMs), guard };
+}
+
+/** The next seat: well and half-open ones alike if the request may probe, else well ones first. */
+function next(roll: Roll, mayProbe: boolean, settings: Settings): Seat | undefined {
+  const { seats, well, halfOpen } = roll;
+  const isRandom = settings.selectionStrategy === 'weighted_random';
+  const of = (roster: Roster) => seats[isRandom ? roster.draw(Math.random()) : roster.first()];
+  if (!mayProbe || halfOpen.first() < 0) return of(well) ?? of(halfOpen);
+  const isProbeNext = isRandom
+    ? Math.random() * (well.weight + halfOpen.weight) < halfOpen.weight
+    : halfOpen.isAheadOf(well);
+  return isProbeNext ? of(halfOpen) : of(well);
+}
+
+/** The best of those that only a guard keeps out, found by looking at all. */
+function nextPastGuard(
+  { seats }: Roll,
+  kind: QuotaKind,
+  tried: ReadonlySet<string>,
+  settings: Settings,
+  nowMs: number,
+): Seat | undefined {
+  const circumstances = { settings, guards: new Map() };
+  const ready = seats
+    .filter(({ account }) => !tried.has(account.id))
+    .map((seat) => ({ seat, ...standingOf(seat, kind, circumstances, nowMs) }))
+    .filter(({ isReady }) => isReady);
+  const isWell = ({ seat }: { seat: Seat }) => !isHalfOpen(healthOf(seat.account.id), kind);
+  ready.sort(
+    (one, other) =>
+      Number(isWell(other)) - Number(isWell(one)) ||
+      one.major - other.major ||
+      one.minor - other.minor,
+  );
+  return ready[0]?.seat;
 }
 
 /** Until the first account of `need` is there by itself, as `Absence` has it, tried or not. */
 export function soonestInMs(need: SeatNeed): number | null {
   const nowMs = Date.now();
-  return inMs(rollOf(state(), need, nowMs).roster.returnAtMs, nowMs);
+  const atMs = returnAtMs(rollOf(state(), need, nowMs));
+  return Number.isFinite(atMs) ? Math.max(0, atMs - nowMs) : null;
 }
 
-function inMs(timeMs: number, nowMs: number): number | null {
-  return Number.isFinite(timeMs) ? Math.max(0, timeMs - nowMs) : null;
-}
-
-/** The first of these guards through which nothing goes now. */
+/** Of these guards the one that lets nothing through for the longest time. */
 function shutGuard(guards: Guards, scopes: Scope[], nowMs: number): Guard['open'] {
   if (guards.size === 0) return null;
-  const scope = scopes.find((each) => probeAtMs(guards, each) > nowMs);
-  return (scope && guards.get(scope)?.open) ?? null;
+  const [longest] = scopes
+    .flatMap((scope) => guards.get(scope)?.open ?? [])
+    .filter((open) => open.probeAtMs > nowMs)
+    .sort((one, other) => other.probeAtMs - one.probeAtMs);
+  return longest ?? null;
 }
 
-/** What `choose` finds, and when the first comes back, with the accounts in `tried` left out. */
-function without(
-  pool: Seats,
-  { roster, seats }: Roll,
-  kind: QuotaKind,
-  tried: ReadonlySet<string>,
-  nowMs: number,
-  choose: () => Seat | undefined,
-): { seat: Seat | undefined; returnAtMs: number } {
-  if (tried.size === 0) return { seat: choose(), returnAtMs: roster.returnAtMs };
-  const left = [...tried].flatMap((id) => {
-    const seat = pool.seats.get(id);
-    const place = seat?.places.find((each) => each.roster === roster)?.place;
-    return place === undefined ? [] : [place];
-  });
-  for (const place of left) roster.put(place, out);
-  const found = { seat: choose(), returnAtMs: roster.returnAtMs };
-  for (const place of left) {
-    const seat = seats[place];
-    if (seat) stand(pool, seat, { roster, place, kind }, nowMs);
-  }
-  return found;
+/** The guard that is the reason why nobody is there before `timeMs`. */
+function guardUntil(guards: Guards, timeMs: number): Guard['open'] {
+  for (const { open } of guards.values()) if (open?.probeAtMs === timeMs) return open;
+  return null;
 }
 
-function claim(
-  pool: Seats,
-  seat: Seat,
-  { kind, modelId }: SeatNeed,
-  settings: Settings,
-  nowMs: number,
-): Turn {
+function claim(pool: Seats, seat: Seat, kind: QuotaKind, settings: Settings, nowMs: number): Turn {
   const { account, exit } = seat;
   pool.turns += 1;
   seat.inFlight += 1;
@@ -183,18 +189,19 @@ function claim(
   // Stride scheduling: whoever was away joins at the present, and does not make up for it.
   pool.virtualTime = Math.max(pool.virtualTime, seat.pass);
   seat.pass = pool.virtualTime + 1 / effectiveWeight(candidateOf(seat, kind, settings, nowMs));
-  if (isHalfOpen(healthOf(account.id), kind)) seat.probe = pool.turns;
-  const { guards } = pool;
-  if (guards.size > 0) {
-    takeProbe(guards, 'upstream', nowMs);
-    takeProbe(guards, `model ${modelId}`, nowMs);
-    if (probeAtMs(guards, `exit ${exit}`) > 0) {
-      takeProbe(guards, `exit ${exit}`, nowMs);
-      refreshAll();
-    }
-  }
-  refresh(pool, seat, nowMs);
+  if (isHalfOpen(healthOf(account.id), kind)) seat.probes[kind] = pool.turns;
+  rank(pool, seat, nowMs);
   return { account, kind, turn: pool.turns, healthEpoch: healthEpochOf(account.id), exit };
+}
+
+function takeProbes(pool: Seats, exit: string, modelId: string, nowMs: number): void {
+  const { guards } = pool;
+  if (guards.size === 0) return;
+  takeProbe(guards, 'upstream', nowMs);
+  takeProbe(guards, `model ${modelId}`, nowMs);
+  if (probeAtMs(guards, `exit ${exit}`) === 0) return;
+  takeProbe(guards, `exit ${exit}`, nowMs);
+  for (const seat of pool.seats.values()) if (seat.exit === exit) rank(pool, seat, nowMs);
 }
 
 /** Takes note that the account answers, and has used some of its quota. */
@@ -203,42 +210,43 @@ export function answered({ account, turn }: Turn): void {
   const seat = pool.seats.get(account.id);
   if (!seat) return;
   seat.unanswered.delete(turn);
-  refresh(pool, seat, Date.now());
+  rank(pool, seat, Date.now());
 }
 
 /** Gives a seat back, once. */
-export function leave({ account, turn }: Turn): void {
+export function releaseSeat({ account, turn, kind }: Turn): void {
   const pool = state();
   const seat = pool.seats.get(account.id);
   // Deleted, or deleted and added again, while it was in use.
   if (!seat || seat.inFlight === 0) return;
   seat.inFlight -= 1;
   seat.unanswered.delete(turn);
-  if (seat.probe === turn) seat.probe = null;
-  refresh(pool, seat, Date.now());
+  if (seat.probes[kind] === turn) delete seat.probes[kind];
+  rank(pool, seat, Date.now());
 }
 
 /** Ranks an account anew after its health, its quota or a guard has changed. */
 export function refreshSeat(id: string): void {
   const pool = state();
   const seat = pool.seats.get(id);
-  if (seat) refresh(pool, seat, Date.now());
+  if (seat) rank(pool, seat, Date.now());
 }
 
 /** Ranks all accounts anew, when they are needed. */
 export function refreshAll(): void {
-  const pool = state();
-  pool.rolls.clear();
-  for (const seat of pool.seats.values()) seat.places = [];
+  forgetRolls(state());
 }
 
-/** Whether an account could be asked for a text now. */
+/**
+ * Whether a text would find an account now: a well one, or one whose rest is over, and no guard in
+ * the way before its next probe.
+ */
 export async function hasReadySeat(settings: Settings): Promise<boolean> {
   const pool = state();
   follow(pool, await allAccounts(), settings);
   const nowMs = Date.now();
   const { guards } = pool;
-  if (probeAtMs(guards, 'upstream') > 0) return false;
+  if (probeAtMs(guards, 'upstream') > nowMs) return false;
   return [...pool.seats.values()].some(
     (seat) =>
       seatFromMs(seat, 'text', { settings, guards }, nowMs) <= nowMs &&
@@ -249,23 +257,68 @@ export async function hasReadySeat(settings: Settings): Promise<boolean> {
 /** Follows what has changed of accounts, settings and clock since the last call. */
 function follow(pool: Seats, accounts: ReadonlyMap<string, Account>, settings: Settings): void {
   const jumpMs = followClock();
-  if (jumpMs !== 0) moveProbes(pool.guards, jumpMs);
-  if (jumpMs === 0 && pool.accounts === accounts && pool.settings === settings) return;
-  const known = pool.seats;
+  const areSettingsNew = pool.settings !== settings;
+  if (jumpMs === 0 && pool.accounts === accounts && !areSettingsNew) return;
+  if (jumpMs !== 0) followJump(pool, jumpMs);
   if (pool.accounts !== accounts) forgetCredentials(accounts);
+  const isSameCrew = !areSettingsNew && jumpMs === 0 && haveSameIds(pool.seats, accounts);
   pool.accounts = accounts;
   pool.settings = settings;
-  pool.rolls = new Map();
+  if (isSameCrew) followRows(pool, accounts, settings);
+  else makeSeats(pool, accounts, settings);
+}
+
+function followJump(pool: Seats, jumpMs: number): void {
+  moveProbes(pool.guards, jumpMs);
+  for (const { unanswered } of pool.seats.values()) {
+    for (const [turn, atMs] of unanswered) unanswered.set(turn, atMs + jumpMs);
+  }
+}
+
+function haveSameIds(seats: Map<string, Seat>, accounts: ReadonlyMap<string, Account>): boolean {
+  return seats.size === accounts.size && [...accounts.keys()].every((id) => seats.has(id));
+}
+
+/** The common case, such as new cookies: the accounts are the same, and stay in their order. */
+function followRows(pool: Seats, accounts: ReadonlyMap<string, Account>, settings: Settings): void {
+  const nowMs = Date.now();
+  for (const account of accounts.values()) {
+    const seat = pool.seats.get(account.id);
+    if (!seat) continue;
+    const exit = exitKeyOf(account, settings);
+    const healthEpoch = healthEpochOf(account.id);
+    const isSame =
+      seat.exit === exit &&
+      seat.healthEpoch === healthEpoch &&
+      isRankedAlike(seat.account, account);
+    Object.assign(seat, { account, exit, healthEpoch });
+    if (!isSame) rank(pool, seat, nowMs);
+  }
+}
+
+function isRankedAlike(one: Account, other: Account): boolean {
+  return (
+    one.enabled === other.enabled &&
+    one.weight === other.weight &&
+    one.maxConcurrent === other.maxConcurrent &&
+    quotaKinds.every((kind) => one.limits[kind] === other.limits[kind])
+  );
+}
+
+function makeSeats(pool: Seats, accounts: ReadonlyMap<string, Account>, settings: Settings): void {
+  const known = pool.seats;
+  pool.rolls.clear();
   pool.seats = new Map();
   for (const account of accounts.values()) {
     const unanswered = new Map<number, number>();
-    const idle = { inFlight: 0, pass: 0, probe: null, unanswered };
+    const underWay = known.get(account.id) ?? { inFlight: 0, pass: 0, probes: {}, unanswered };
     const position = pool.seats.size;
     const exit = exitKeyOf(account, settings);
-    const underWay = known.get(account.id) ?? idle;
-    for (const [turn, atMs] of underWay.unanswered) underWay.unanswered.set(turn, atMs + jumpMs);
-    pool.seats.set(account.id, { ...underWay, account, position, exit, places: [] });
+    const healthEpoch = healthEpochOf(account.id);
+    const facts = { account, position, exit, healthEpoch };
+    pool.seats.set(account.id, { ...underWay, ...facts, places: [] });
   }
+  forgetExits(pool.guards, new Set([...pool.seats.values()].map(({ exit }) => exit)));
 }
 
 /** Where the account goes out, to tell exits apart. */
@@ -276,61 +329,4 @@ function exitKeyOf(account: Account, settings: Settings): string {
     // The lease fails with that very failure.
     return 'unreadable';
   }
-}
-
-/** The roster of those who may serve `need`, with all in it whose rest is over by now. */
-function rollOf(pool: Seats, need: SeatNeed, nowMs: number): Roll {
-  const name = groupOf(need);
-  const known = pool.rolls.get(name);
-  const isCurrent = known && (need.accountIds.length === 0 || known.accountIds === need.accountIds);
-  const roll = isCurrent ? known : makeRoll(pool, need, nowMs);
-  if (known && known !== roll) forget(pool, known);
-  pool.rolls.set(name, roll);
-  const { roster, seats } = roll;
-  for (let place = roster.due(nowMs); place >= 0; place = roster.due(nowMs)) {
-    const seat = seats[place];
-    if (seat) refresh(pool, seat, nowMs);
-  }
-  return roll;
-}
-
-/** Names the accounts that may serve `need`: requests with the same name want the same ones. */
-function groupOf({ kind, modelId, accountIds }: SeatNeed): string {
-  return accountIds.length === 0 ? kind : `${kind} ${modelId}`;
-}
-
-function makeRoll(pool: Seats, { kind, accountIds }: SeatNeed, nowMs: number): Roll {
-  const allowed = new Set(accountIds);
-  const seats = [...pool.seats.values()].filter(
-    ({ account }) => allowed.size === 0 || allowed.has(account.id),
-  );
-  const roster = new Roster(seats.length);
-  seats.forEach((seat, place) => {
-    seat.places.push({ roster, place, kind });
-  });
-  const { settings, guards } = pool;
-  if (settings) {
-    roster.fill(seats.map((seat) => standingOf(seat, kind, { settings, guards }, nowMs)));
-  }
-  return { accountIds, roster, seats };
-}
-
-function forget(pool: Seats, { roster }: Roll): void {
-  for (const seat of pool.seats.values()) {
-    seat.places = seat.places.filter((each) => each.roster !== roster);
-  }
-}
-
-function refresh(pool: Seats, seat: Seat, nowMs: number): void {
-  for (const place of seat.places) stand(pool, seat, place, nowMs);
-}
-
-/** Ranks a seat anew in one roster. */
-function stand(
-  { settings, guards }: Seats,
-  seat: Seat,
-  { roster, place, kind }: Seat['places'][number],
-  nowMs: number,
-): void {
-  if (settings) roster.put(place, standingOf(seat, kind, { settings, guards }, nowMs));
 }

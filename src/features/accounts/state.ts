@@ -1,5 +1,11 @@
 import { nextPacificMidnight } from '@/features/accounts/pacific-day';
-import { type Failure, isDailyQuota, restMsOf, restRuleOf } from '@/features/accounts/rest-rules';
+import {
+  EMPTY_ANSWER,
+  type Failure,
+  isDailyQuota,
+  restMsOf,
+  restRuleOf,
+} from '@/features/accounts/rest-rules';
 import type { Settings } from '@/features/settings/schema';
 import type { Fault } from '@/gemini/errors';
 import type { QuotaKind } from '@/gemini/tools';
@@ -9,6 +15,7 @@ import type { QuotaKind } from '@/gemini/tools';
  * the metrics read it from here and nowhere else. Pure: time comes in as an argument.
  */
 
+/** How an account stands, by the names of design 9. */
 export type AccountState =
   | 'fresh'
   | 'ageing'
@@ -64,6 +71,7 @@ export const healthy: Health = {
 const AGEING_AFTER_MS = 10 * 3_600_000;
 const AGEING_SHARE = 0.8;
 
+/** When the cookies came, and until when they are good, where that is known. */
 export interface CredentialAge {
   savedAtMs: number;
   expiresAtMs: number | null;
@@ -128,7 +136,11 @@ export function afterFailure(
   }
   const { text: _, ...others } = health.rests;
   const known: Health['rests'] = health.condition === 'ok' ? health.rests : others;
-  if (!rule) return health.condition === 'ok' ? health : afterSuccess(health, use);
+  if (!rule) {
+    // What the upstream says of the request alone shows that the probed account works.
+    const isProbe = health.condition !== 'ok' || restEndMs(health, use.kind) <= nowMs;
+    return isProbe && isProof(failure) ? afterSuccess(health, use) : health;
+  }
   const kind = rule.rests === 'kind' ? use.kind : 'text';
   const rest = known[kind];
   const isSideBySide = rest !== undefined && use.turn <= rest.turn;
@@ -148,9 +160,12 @@ export function afterFailure(
   };
 }
 
-/** Whether a failure says something of the credential: refused again, or good since it met a limit. */
-function isProof({ fault }: Failure): boolean {
-  return ['blocked', 'credential', 'config', 'quota', 'request'].includes(fault);
+/** Whether a failure says something of the credential: refused again, or good since it got further. */
+function isProof({ fault, reason }: Failure): boolean {
+  return (
+    reason === EMPTY_ANSWER ||
+    ['blocked', 'credential', 'config', 'quota', 'request'].includes(fault)
+  );
 }
 
 /** The health after a probe that proved nothing: the next one comes as late as after a refusal. */
@@ -183,14 +198,29 @@ export function pardoned(health: Health): Health {
   return { ...health, condition: 'ok', rests };
 }
 
-/** A health in which the rests last as long as before, after the clock was set by `jumpMs`. */
-export function afterClockJump(health: Health, jumpMs: number): Health {
-  const moved = Object.entries(health.rests).filter(
-    ([, rest]) => rest.untilMs !== null && !rest.daily,
+/**
+ * A health in which the rests last as long as before, after the clock was set by `jumpMs` to
+ * `nowMs`; those of a day end with this one at the latest.
+ */
+export function afterClockJump(health: Health, jumpMs: number, nowMs: number): Health {
+  const entries = Object.entries(health.rests);
+  if (entries.length === 0) return health;
+  const move = ({ untilMs, daily }: Rest) => {
+    if (untilMs === null) return null;
+    return daily ? Math.min(untilMs, nextPacificMidnight(nowMs)) : untilMs + jumpMs;
+  };
+  const rests = entries.map(([kind, rest]) => [kind, { ...rest, untilMs: move(rest) }]);
+  return { ...health, rests: Object.fromEntries(rests) };
+}
+
+/**
+ * The health after the operator's test has succeeded: the account is what it was before it failed.
+ * Limits stay, unless the test has `answered` a question.
+ */
+export function afterTest({ rests }: Health, answered: boolean): Health {
+  const left = Object.entries(rests).filter(
+    ([kind, { fault }]) =>
+      (fault === 'quota' || fault === 'overload') && !(answered && kind === 'text'),
   );
-  if (moved.length === 0) return health;
-  const rests = Object.fromEntries(
-    moved.map(([kind, rest]) => [kind, { ...rest, untilMs: (rest.untilMs ?? 0) + jumpMs }]),
-  );
-  return { ...health, rests: { ...health.rests, ...rests } };
+  return { ...healthy, rests: Object.fromEntries(left) };
 }

@@ -14,7 +14,8 @@ afterEach(() => {
 
 interface Options {
   key?: string;
-  isPlain?: boolean;
+  caller?: string;
+  hasTriedNone?: boolean;
   waitMs?: number;
   signal?: AbortSignal;
 }
@@ -24,7 +25,7 @@ function scene() {
   const free = new Map<string, number>();
   const served: string[] = [];
   const wait = (name: string, options: Options = {}) => {
-    const { key = 'text', isPlain = true, waitMs = 5_000 } = options;
+    const { caller = 'one', key = 'text', hasTriedNone = true, waitMs = 5_000 } = options;
     const { signal = new AbortController().signal } = options;
     const attempt = () => {
       const seats = free.get(key) ?? 0;
@@ -33,7 +34,7 @@ function scene() {
       served.push(name);
       return name;
     };
-    return waitInLine({ key, isPlain, attempt, waitMs, signal });
+    return waitInLine({ caller, key, hasTriedNone, attempt, waitMs, signal });
   };
   return { free, served, wait };
 }
@@ -124,7 +125,8 @@ describe('waitInLine', () => {
     const { free, wait } = scene();
     const failing = waitInLine({
       key: 'text',
-      isPlain: true,
+      caller: 'one',
+      hasTriedNone: true,
       attempt: () => {
         throw new Error('nobody will come');
       },
@@ -144,7 +146,14 @@ describe('waitInLine', () => {
     const signal = new AbortController().signal;
     const { wait } = scene();
     const first = wait('a');
-    const second = waitInLine({ key: 'text', isPlain: true, attempt, waitMs: 5_000, signal });
+    const second = waitInLine({
+      caller: 'one',
+      key: 'text',
+      hasTriedNone: true,
+      attempt,
+      waitMs: 5_000,
+      signal,
+    });
     advanceLine();
     expect(attempt).not.toHaveBeenCalled();
     await vi.advanceTimersByTimeAsync(5_000);
@@ -155,7 +164,14 @@ describe('waitInLine', () => {
     const { free, wait } = scene();
     const signal = new AbortController().signal;
     const attempt = () => null;
-    const picky = waitInLine({ key: 'text', isPlain: false, attempt, waitMs: 5_000, signal });
+    const picky = waitInLine({
+      caller: 'one',
+      key: 'text',
+      hasTriedNone: false,
+      attempt,
+      waitMs: 5_000,
+      signal,
+    });
     const plain = wait('b');
     free.set('text', 1);
     advanceLine();
@@ -167,7 +183,7 @@ describe('waitInLine', () => {
 
   it('serves one that is not plain before plain ones behind it', async () => {
     const { free, served, wait } = scene();
-    const waits = [wait('picky', { isPlain: false }), wait('plain')];
+    const waits = [wait('picky', { hasTriedNone: false }), wait('plain')];
     free.set('text', 1);
     advanceLine();
     expect(served).toEqual(['picky']);

@@ -1,35 +1,50 @@
 import { processState } from '@/platform/process-state';
 
 /**
- * Requests that wait for an account, first come first served. Those that wait for the same accounts
- * never overtake each other; those that wait for others do not hold each other up.
+ * Requests that wait for an account: each caller in turn, and first come first served among the
+ * requests of one. Those that wait for something else do not hold each other up.
  */
 
 /** The longest time after which a waiting request looks again, for what no event tells: rests end. */
 const LOOK_EVERY_MS = 50;
 
 interface Waiter {
+  caller: string;
   /** Names what it waits for. */
   key: string;
   /** Nobody else of its key could do what it can't: it has tried no account yet. */
-  isPlain: boolean;
+  hasTriedNone: boolean;
   /** Takes what it waits for if that is there. */
   attempt: () => boolean;
+  /** Ends the wait without it. */
+  turnAway: () => void;
 }
 
 interface Line {
+  /** In the order in which they came. */
   waiters: Waiter[];
+  /** When each caller last got what it waited for; the longest ago is next. */
+  lastServed: Map<string, number>;
+  served: number;
   timer: NodeJS.Timeout | null;
 }
 
 function line(): Line {
-  return processState<Line>('wait-queue', () => ({ waiters: [], timer: null }));
+  return processState<Line>('wait-queue', () => ({
+    waiters: [],
+    lastServed: new Map(),
+    served: 0,
+    timer: null,
+  }));
 }
 
+/** What a request waits for, and how long. */
 export interface WaitOptions<T> {
+  /** Whose request it is, such as the id of an API key. */
+  caller: string;
   key: string;
   /** False if this request can't take every account that another one of its key could. */
-  isPlain: boolean;
+  hasTriedNone: boolean;
   /** What is waited for, or null as long as it is not there. What it throws ends the wait. */
   attempt: () => T | null;
   waitMs: number;
@@ -41,9 +56,24 @@ export function queueLength(): number {
   return line().waiters.length;
 }
 
+/**
+ * Whether one more request of `caller` may wait where `limit` may. When all places are taken, the
+ * newest request of the caller who has the most is turned away, unless that is this one.
+ */
+export function makeRoom(caller: string, limit: number): boolean {
+  const { waiters } = line();
+  if (waiters.length < limit) return true;
+  const counts = new Map<string, number>();
+  for (const waiter of waiters) counts.set(waiter.caller, (counts.get(waiter.caller) ?? 0) + 1);
+  const [most] = [...counts].sort(([, one], [, other]) => other - one);
+  if (!most || most[1] <= (counts.get(caller) ?? 0) + 1) return false;
+  waiters.findLast((waiter) => waiter.caller === most[0])?.turnAway();
+  return true;
+}
+
 /** Whether a request of this key waits already, so that a newcomer must go behind it. */
 export function isAwaited(key: string): boolean {
-  return line().waiters.some((waiter) => waiter.key === key);
+  return line().waiters.some((waiter) => waiter.hasTriedNone && waiter.key === key);
 }
 
 /**
@@ -51,7 +81,7 @@ export function isAwaited(key: string): boolean {
  * @returns null after `waitMs`, or at once when `signal` fires
  */
 export function waitInLine<T>(options: WaitOptions<T>): Promise<T | null> {
-  const { key, isPlain, attempt, waitMs, signal } = options;
+  const { caller, key, hasTriedNone, attempt, waitMs, signal } = options;
   return new Promise((resolve, reject) => {
     const settle = (end: () => void) => {
       clearTimeout(timer);
@@ -61,12 +91,15 @@ export function waitInLine<T>(options: WaitOptions<T>): Promise<T | null> {
     };
     const giveUp = () => settle(() => resolve(null));
     const waiter: Waiter = {
+      caller,
+      turnAway: giveUp,
       key,
-      isPlain,
+      hasTriedNone,
       attempt() {
         try {
           const found = attempt();
           if (found === null) return false;
+          noteServed(caller);
           settle(() => resolve(found));
         } catch (error) {
           settle(() => reject(error));
@@ -93,14 +126,36 @@ function leaveLine(waiter: Waiter): void {
   if (state.waiters.length > 0 || state.timer === null) return;
   clearInterval(state.timer);
   state.timer = null;
+  state.lastServed.clear();
+}
+
+function noteServed(caller: string): void {
+  const state = line();
+  state.served += 1;
+  state.lastServed.set(caller, state.served);
+}
+
+/** Those who wait, in the order in which they may try: the first of each caller, then the second … */
+function inTurn(): Waiter[] {
+  const { waiters, lastServed } = line();
+  const counts = new Map<string, number>();
+  const ranked = waiters.map((waiter) => {
+    const rank = counts.get(waiter.caller) ?? 0;
+    counts.set(waiter.caller, rank + 1);
+    return { waiter, rank, servedAt: lastServed.get(waiter.caller) ?? 0 };
+  });
+  if (counts.size > 1) {
+    ranked.sort((one, other) => one.rank - other.rank || one.servedAt - other.servedAt);
+  }
+  return ranked.map(({ waiter }) => waiter);
 }
 
 /** Lets those who wait try, in their order: something may have become free. */
 export function advanceLine(): void {
   if (line().waiters.length === 0) return;
   const stuck = new Set<string>();
-  for (const waiter of [...line().waiters]) {
-    if (stuck.has(waiter.key) && waiter.isPlain) continue;
-    if (!waiter.attempt() && waiter.isPlain) stuck.add(waiter.key);
+  for (const waiter of inTurn()) {
+    if (stuck.has(waiter.key) && waiter.hasTriedNone) continue;
+    if (!waiter.attempt() && waiter.hasTriedNone) stuck.add(waiter.key);
   }
 }

@@ -1,7 +1,7 @@
 import type { Lease } from '@/features/accounts/lease';
 import { EMPTY_ANSWER } from '@/features/accounts/rest-rules';
 import { createReplyText, type ReplyText } from '@/features/chat/reply-text';
-import { createSession, openAnswer } from '@/gemini/client';
+import { createSession, type GeminiIdentity, type GeminiTurn, openAnswer } from '@/gemini/client';
 import { GeminiError, isGeminiError } from '@/gemini/errors';
 import type { GeminiEvent } from '@/gemini/events';
 import { type GeminiTool, quotaKindOfFile } from '@/gemini/tools';
@@ -63,10 +63,9 @@ export async function* answer(
   signal: AbortSignal,
 ): AsyncGenerator<Piece[], void, undefined> {
   const { index, reply } = choice;
-  const events = (await ask(lease, question, signal))[Symbol.asyncIterator]();
+  const { events, first } = await ask(lease, question, signal);
   let answered = false;
   try {
-    const first = await events.next();
     if (!first.done) lease.served('text');
     let { batch, reading } = await holdThoughts(first, events, question.thoughtsHoldMs);
     while (batch) {
@@ -140,11 +139,7 @@ function lineOfFile(mimeType: string, { isMidLine }: Choice): string {
   return `${isMidLine ? '\n' : ''}[a generated file: ${mimeType}]\n`;
 }
 
-async function ask(
-  lease: Lease,
-  question: Question,
-  signal: AbortSignal,
-): Promise<AsyncIterable<GeminiEvent[]>> {
+async function ask(lease: Lease, question: Question, signal: AbortSignal): Promise<Opened> {
   const { prompt, modelId, tools, languageCode, timeZone } = question;
   for (let again = false; ; again = true) {
     const sessionName = await lease.call(
@@ -153,11 +148,34 @@ async function ask(
     );
     const turn = { sessionName, prompt, modelId, tools, languageCode, timeZone };
     try {
-      return await lease.call((identity) => openAnswer(lease.connection, identity, turn, signal));
+      return await lease.call((identity) => open(lease, identity, turn, signal));
     } catch (error) {
       // The session is gone or another's: a new one, once (protocol 17.1).
       if (again || !isGeminiError(error) || error.fault !== 'state') throw error;
     }
+  }
+}
+
+/** An answer that has begun: its first batch was read, since it may be a refusal like any other. */
+interface Opened {
+  events: AsyncIterator<GeminiEvent[], undefined>;
+  first: IteratorResult<GeminiEvent[], undefined>;
+}
+
+async function open(
+  lease: Lease,
+  identity: GeminiIdentity,
+  turn: GeminiTurn,
+  signal: AbortSignal,
+): Promise<Opened> {
+  const answer = await openAnswer(lease.connection, identity, turn, signal);
+  const events = answer[Symbol.asyncIterator]();
+  try {
+    return { events, first: await events.next() };
+  } catch (error) {
+    // The upstream works on for a caller who has left.
+    if (isGeminiError(error) && error.fault === 'client_left') lease.served('text');
+    throw error;
   }
 }
 

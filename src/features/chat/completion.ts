@@ -61,7 +61,8 @@ export async function createCompletion(
   };
   let choices: Choice[] = [];
   const { quotaKind: kind, id: modelId, accountIds } = model;
-  const need = { kind, modelId, accountIds, signal: caller.signal, trace: caller.trace };
+  const { key, signal, trace } = caller;
+  const need = { callerId: key.id, kind, modelId, accountIds, signal, trace };
   const pieces = withAccount(need, (lease) => {
     choices = Array.from({ length: parameters.n }, (_, index) => newChoice(index, question));
     const answers = answersOf(lease, question, choices);

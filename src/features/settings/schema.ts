@@ -6,13 +6,16 @@ const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const MIB = 1_048_576;
 
-const milliseconds = (usual: number) =>
+const milliseconds = (usual: number, least = 0) =>
   z
     .number()
     .int()
-    .min(0)
+    .min(least)
     .max(24 * HOUR)
     .default(usual);
+
+/** A limit of no time at all would fail every request. */
+const limit = (usual: number) => milliseconds(usual, 10);
 
 /** How the pool chooses among the accounts that may serve. */
 export const SelectionStrategy = z.enum([
@@ -24,6 +27,14 @@ export const SelectionStrategy = z.enum([
 
 export type SelectionStrategy = z.infer<typeof SelectionStrategy>;
 
+function isTimeZone(name: string): boolean {
+  try {
+    return new Intl.DateTimeFormat('en-US', { timeZone: name }) !== null;
+  } catch {
+    return false;
+  }
+}
+
 const dailyLimit = () => z.number().int().min(0).max(1_000_000).nullable().default(null);
 
 /**
@@ -34,24 +45,28 @@ export const Settings = z.object({
   /** http, https or socks5 with credentials; null: direct. Encrypted at rest. */
   proxyUrl: z.string().refine(isProxyUrl, PROXY_URL_RULE).nullable().default(null),
   /** IANA name, told to the upstream. */
-  timeZone: z.string().default('Etc/UTC'),
+  timeZone: z.string().refine(isTimeZone, 'must be an IANA name').default('Etc/UTC'),
 
-  connectTimeoutMs: milliseconds(5 * SECOND),
-  keyTimeoutMs: milliseconds(15 * SECOND),
-  sessionTimeoutMs: milliseconds(30 * SECOND),
+  connectTimeoutMs: limit(5 * SECOND),
+  keyTimeoutMs: limit(15 * SECOND),
+  sessionTimeoutMs: limit(30 * SECOND),
   /** From the question to the first thought or text. */
-  firstContentTimeoutMs: milliseconds(MINUTE),
+  firstContentTimeoutMs: limit(MINUTE),
+  /** The same for images and videos, which are silent for minutes. */
+  mediaFirstContentTimeoutMs: limit(10 * MINUTE),
   /** Between two pieces of an answer. */
-  idleTimeoutMs: milliseconds(MINUTE),
+  idleTimeoutMs: limit(MINUTE),
+  mediaIdleTimeoutMs: limit(10 * MINUTE),
   /** For all tries of one request, until the first content was sent to the caller. */
-  commitTimeoutMs: milliseconds(3 * MINUTE),
+  commitTimeoutMs: limit(3 * MINUTE),
+  mediaCommitTimeoutMs: limit(15 * MINUTE),
   maxTries: z.number().int().min(1).max(100).default(10),
 
   /** How long thoughts wait for the first answer text before they are sent, which commits. */
   thoughtsHoldMs: milliseconds(3 * SECOND),
   /** A stream's headers go out after this silence, so that proxies do not give up. */
   earlyHeadersAfterMs: milliseconds(10 * SECOND),
-  commentEveryMs: milliseconds(10 * SECOND),
+  commentEveryMs: limit(10 * SECOND),
 
   selectionStrategy: SelectionStrategy.default('round_robin'),
   /** Requests that an account serves at the same time; null: no limit. An account may have its own. */

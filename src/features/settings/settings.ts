@@ -19,7 +19,7 @@ async function load(): Promise<Settings> {
   const rows = await query((db) => db.setting.findMany());
   const given: Record<string, unknown> = {};
   for (const { name, value } of rows) {
-    if (!(name in Settings.shape)) continue;
+    if (!Object.hasOwn(Settings.shape, name)) continue;
     const key = name as keyof Settings;
     const json = secretSettings.has(key) ? unsealed(key, value) : value;
     if (json === null) continue;
@@ -54,7 +54,9 @@ function parseJson(text: string): unknown {
 export async function updateSettings(changes: Partial<Settings>): Promise<void> {
   const rows = Object.entries(changes).map(([name, value]) => {
     const key = name as keyof Settings;
-    const parsed = Settings.shape[key]?.safeParse(value);
+    const parsed = Object.hasOwn(Settings.shape, name)
+      ? Settings.shape[key].safeParse(value)
+      : undefined;
     if (!parsed?.success) {
       const why = parsed?.error.issues[0]?.message ?? 'there is no such setting';
       throw new AppError('invalid_request', `Setting ${name}: ${why}.`, { param: name });
