@@ -77,12 +77,12 @@ const meanings: Record<keyof Settings, Record<Language, string>> = {
     zh: '每个账号同时处理的请求数。账号可单独设置。',
   },
   queueWaitMs: {
-    en: 'A request waits so long when all accounts are busy or rest for a moment.',
-    zh: '所有账号繁忙或短暂冷却时，请求最多等待这么久。',
+    en: 'A request waits so long, all its tries together, when all accounts are busy or rest for a moment.',
+    zh: '所有账号繁忙或短暂冷却时，一个请求的所有尝试合计最多等待这么久。',
   },
   queueLimit: {
-    en: 'Requests that wait at the same time; further ones are refused at once.',
-    zh: '同时等待的请求数上限；超过即被拒绝。',
+    en: 'Requests that wait at the same time; beyond it, the newest of the caller with the most is refused.',
+    zh: '同时等待的请求数上限；超过时，拒绝占用最多的调用方的最新请求。',
   },
   textDailyLimit: {
     en: 'Questions a day that each account has, till midnight Pacific time. An account may have its own.',

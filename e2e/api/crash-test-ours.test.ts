@@ -153,7 +153,7 @@ describe('with a server of its own', () => {
     const early = names.map(() => ask(pool, 'count n=20 ms=100', { stream: true }));
     await eventually(() => chatsOf(pool).length === early.length);
     pool.standIn.setFault('*', { on: 'key', scenario: 'rotation secure=1' });
-    pool.standIn.setFault('*', { on: 'streamAssist', scenario: 'http status=401', times: 2 });
+    pool.standIn.setFault('*', { on: 'streamAssist', scenario: 'http status=401', times: 1 });
     pool.standIn.latencyMs = 50;
     const asking = Array.from({ length: 12 }, (_, index) =>
       ask(pool, 'text value=rotated', { stream: index % 2 === 0 }),

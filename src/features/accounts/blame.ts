@@ -82,7 +82,9 @@ function causeOf(
     }
     if (verdict !== 'closed') return 'guarded';
   }
-  if (!wasWell) return 'account';
+  // What names the account is meant for it; but a prompt may bring about a token without an answer.
+  const isDoubtful = suspect !== null || error.reason === 'TOKEN_ONLY';
+  if (!wasWell || !isDoubtful) return 'account';
   const signature = signatureOf(error);
   const alike = suspicion.blamed.filter((each) => each.signature === signature);
   return alike.length >= ACCOUNTS_TO_SUSPECT - 1 ? 'request' : 'account';
