@@ -236,11 +236,21 @@ describe('a request that fails everywhere while others are served', () => {
     expect(restMs('a')).toBeGreaterThanOrEqual(10_000);
   });
 
-  it('opens no guard on its own, whatever the accounts say', () => {
+  it('opens no guard on its own with what its content may bring about', () => {
     const request = newRequest();
-    for (const id of ['a', 'b', 'c', 'd']) fail(id, error('quota', { status: 429 }), request);
-    expect(['a', 'b', 'c', 'd'].map(restMs)).toEqual([60_000, 60_000, 0, 0]);
-    expect(take().account.id).toBe('e');
+    for (const id of ['a', 'b', 'c', 'd']) fail(id, down, request);
+    expect(['a', 'b', 'c', 'd'].map(restMs)).toEqual([0, 0, 0, 0]);
+    expect('turn' in takeSeat(text, firstTry(), accounts, settings)).toBe(true);
+    fail('e', down);
+    expect(takeSeat(text, firstTry(), accounts, settings)).toMatchObject({ guard: down });
+  });
+
+  it('opens a guard on its own with what it cannot', () => {
+    const request = newRequest();
+    const limited = error('quota', { status: 429 });
+    for (const id of ['a', 'b', 'c']) fail(id, limited, request);
+    expect(['a', 'b', 'c'].map(restMs)).toEqual([60_000, 60_000, 0]);
+    expect(takeSeat(text, firstTry(), accounts, settings)).toMatchObject({ guard: limited });
   });
 });
 

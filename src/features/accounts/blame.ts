@@ -1,7 +1,7 @@
 import { noteFailure, noteSuccess, type Suspect, suspectOf } from '@/features/accounts/guard';
 import { healthEpochOf, healthOf, setHealth } from '@/features/accounts/health';
 import { learnLimit } from '@/features/accounts/ledger';
-import { isDailyQuota } from '@/features/accounts/rest-rules';
+import { faultsOfContent, isDailyQuota } from '@/features/accounts/rest-rules';
 import {
   currentTurn,
   poolGuards,
@@ -25,9 +25,6 @@ export interface Suspicion {
 
 /** When so many accounts fail alike on one request, it is suspect itself, and rests nobody more. */
 const ACCOUNTS_TO_SUSPECT = 3;
-
-/** Faults that the content of a request may bring about: their rests are then taken back. */
-const faultsOfContent: ReadonlySet<string> = new Set(['upstream', 'truncated', 'state']);
 
 /**
  * Decides who is to blame for a failed try, and rests the account if it is: not for what the caller
@@ -82,9 +79,9 @@ function causeOf(
     }
     if (verdict !== 'closed') return 'guarded';
   }
-  // What names the account is meant for it; but a prompt may bring about a token without an answer.
-  const isDoubtful = suspect !== null || error.reason === 'TOKEN_ONLY';
-  if (!wasWell || !isDoubtful) return 'account';
+  // A token without an answer is a refusal by protocol 12.1, but a prompt may bring it about, too.
+  const isOfContent = faultsOfContent.has(error.fault) || error.reason === 'TOKEN_ONLY';
+  if (!wasWell || !isOfContent) return 'account';
   const signature = signatureOf(error);
   const alike = suspicion.blamed.filter((each) => each.signature === signature);
   return alike.length >= ACCOUNTS_TO_SUSPECT - 1 ? 'request' : 'account';

@@ -1,10 +1,14 @@
-import { blamelessReasons, type Failure, isDailyQuota } from '@/features/accounts/rest-rules';
+import {
+  blamelessReasons,
+  type Failure,
+  faultsOfContent,
+  isDailyQuota,
+} from '@/features/accounts/rest-rules';
 import type { GeminiError } from '@/gemini/errors';
 import type { QuotaKind } from '@/gemini/tools';
 
 /**
- * The pool guard: the same failure of several requests on several accounts, with no success in
- * between, is not theirs. The exit address is limited, the proxy or the upstream is down, or one model is
+ * The pool guard: the same failure on several accounts, with no success in between, is not theirs. The exit address is limited, the proxy or the upstream is down, or one model is
  * overloaded. The guard of what they share then opens: nobody is blamed any more, and single
  * requests probe it, less and less often, until one succeeds. Pure: time comes in as an argument.
  */
@@ -28,6 +32,7 @@ export interface Guard {
 export type Guards = Map<Scope, Guard>;
 
 const ACCOUNTS_TO_OPEN = 3;
+/** Of faults that the content of a single request may bring about. */
 const REQUESTS_TO_OPEN = 2;
 const WINDOW_MS = 60_000;
 const FIRST_PROBE_AFTER_MS = 1_000;
@@ -110,7 +115,7 @@ export function noteFailure(
   // That an account which was ill already fails again is no news of the others.
   if (wasWell && !guard.accounts.includes(accountId)) guard.accounts.push(accountId);
   if (!guard.requests.includes(requestId)) guard.requests.push(requestId);
-  const isAlone = guard.requests.length < REQUESTS_TO_OPEN;
+  const isAlone = faultsOfContent.has(failure.fault) && guard.requests.length < REQUESTS_TO_OPEN;
   if (isAlone || guard.accounts.length < ACCOUNTS_TO_OPEN) return 'closed';
   guard.open = { failure, probeAtMs: nowMs + FIRST_PROBE_AFTER_MS, waitMs: FIRST_PROBE_AFTER_MS };
   return 'opened';

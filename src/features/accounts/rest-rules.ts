@@ -52,6 +52,9 @@ export const restRules: Readonly<Record<Fault, RestRule | null>> = {
   ours: null,
 };
 
+/** Faults that the content of a request may bring about, on whatever account it is tried. */
+export const faultsOfContent: ReadonlySet<Fault> = new Set(['upstream', 'truncated', 'state']);
+
 const QUOTA_FAILURES_UNTIL_MIDNIGHT = 4;
 /** Repeats rest up to so much longer, at random, so that accounts do not come back all at once. */
 const JITTER_SHARE = 0.2;
