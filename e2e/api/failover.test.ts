@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { demoAccount, seedFile } from '../stand-in/accounts';
 import { importAccounts, runCommand } from '../support/commands';
 import { eventually, type Pool, query, question, startPool } from '../support/pool';
+import { accountRow } from '../support/rows';
 import { startServer } from '../support/server';
 
 const body = (directive: string, more: object = {}) => ({
@@ -23,19 +24,10 @@ const asked = (name: string) => {
 async function illRow(number: number) {
   let row: Record<string, unknown> | undefined;
   await eventually(async () => {
-    row = await accountRow(number);
-    return row?.fault !== null;
+    row = await accountRow(pool, number);
+    return row.fault !== null;
   });
   return row;
-}
-
-async function accountRow(number: number): Promise<Record<string, unknown> | undefined> {
-  const rows = await query(pool.server.dataDir, {
-    sql: 'SELECT * FROM "Account" ORDER BY "label"',
-    args: [],
-  });
-  const row = rows[number - 1];
-  return row && { ...row, rests: JSON.parse(String(row.rests)) };
 }
 
 /** So long that everything is in its row. */
@@ -163,7 +155,7 @@ describe('the pool with three accounts', () => {
     }
     expect(asked('demo-1').streamAssist).toBeGreaterThanOrEqual(2);
     await written();
-    expect(await accountRow(1)).toMatchObject({ condition: 'ok', rests: {} });
+    expect(await accountRow(pool, 1)).toMatchObject({ condition: 'ok', rests: {} });
   });
 
   it('never has one request on two accounts at once', async () => {
@@ -188,7 +180,8 @@ describe('the pool with three accounts', () => {
     expect((await pool.call(CHAT, body('echo'))).status).toBe(400);
     expect((await pool.call(CHAT, body('skipped-policy'))).status).toBe(400);
     await written();
-    for (const number of [1, 2, 3]) expect(await accountRow(number)).toMatchObject({ fault: null });
+    for (const number of [1, 2, 3])
+      expect(await accountRow(pool, number)).toMatchObject({ fault: null });
   });
 
   it('asks the accounts of a model only, and never one that is disabled', async () => {
@@ -309,9 +302,9 @@ describe('an import', () => {
     pool.standIn.setFault('demo-1', { on: 'key', scenario: 'rotation secure=1' });
     expect((await pool.call(CHAT, body('echo'))).status).toBe(200);
     await written();
-    const rotated = await accountRow(1);
+    const rotated = await accountRow(pool, 1);
     expect(rotated?.credentialVersion).toBe(2);
     await importAccounts(pool.server.dataDir, seedFile([demoAccount(1)]));
-    expect((await accountRow(1))?.credentialVersion).toBe(3);
+    expect((await accountRow(pool, 1)).credentialVersion).toBe(3);
   });
 });

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { ask, expectRefused, expectWhole } from '../support/caller';
-import { eventually, type Pool, query, question, startPool } from '../support/pool';
+import { addImageModel } from '../support/image-model';
+import { eventually, type Pool, question, startPool } from '../support/pool';
 import { accountRow } from '../support/rows';
 
 const ACCOUNTS = 8;
@@ -17,7 +18,7 @@ const written = () => new Promise((resolve) => setTimeout(resolve, 1_300));
 /** How many are kept from serving by a rest that has an end; half-open ones have none. */
 async function waitingAccounts(): Promise<number> {
   const rows = await Promise.all(numbers.map((number) => accountRow(pool, number)));
-  return rows.filter((row) => JSON.parse(String(row.rests)).text?.untilMs > 0).length;
+  return rows.filter((row) => (row.rests.text?.untilMs ?? 0) > 0).length;
 }
 
 describe('the same failure on several accounts', () => {
@@ -121,20 +122,7 @@ describe('the same failure on several accounts', () => {
 
   it('rests images alone for their own quota, on any number of accounts', async () => {
     pool = await startPool({ accounts: 4 });
-    const tools = `'["image"]'`;
-    await query(
-      pool.server.dataDir,
-      {
-        sql: `INSERT INTO "Model" ("id", "displayName", "tools", "contextLength", "maxTokens", "position")
-          VALUES ('painter', 'Painter', ${tools}, 1000, 1000, 99)`,
-        args: [],
-      },
-      {
-        sql: `UPDATE "ChangeStamp" SET "version" = "version" + 1 WHERE "name" = 'models'`,
-        args: [],
-      },
-    );
-    await eventually(async () => (await pool.call('/v1/models/painter')).status === 200);
+    await addImageModel(pool);
     pool.standIn.setQuotas('*', { images: 0 }, { reason: null });
     const drawing = await pool.call('/v1/chat/completions', {
       model: 'painter',

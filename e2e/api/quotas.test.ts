@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { ask, expectRefused, expectWhole } from '../support/caller';
 import { jumpingClock } from '../support/clock';
 import { runCommand } from '../support/commands';
+import { addImageModel } from '../support/image-model';
 import { eventually, type Pool, query, question, startPool } from '../support/pool';
 import { accountRow } from '../support/rows';
 import { startServer } from '../support/server';
@@ -11,20 +12,6 @@ const HOUR = 3_600_000;
 
 let pool: Pool;
 afterEach(() => pool.close());
-
-/** Adds a model that may only draw, as the operator will be able to. */
-async function addImageModel(): Promise<void> {
-  await query(
-    pool.server.dataDir,
-    {
-      sql: `INSERT INTO "Model" ("id", "displayName", "tools", "contextLength", "maxTokens", "position")
-        VALUES ('painter', 'Painter', '["image"]', 1000, 1000, 99)`,
-      args: [],
-    },
-    { sql: `UPDATE "ChangeStamp" SET "version" = "version" + 1 WHERE "name" = 'models'`, args: [] },
-  );
-  await eventually(async () => (await pool.call('/v1/models/painter')).status === 200);
-}
 
 const draw = () =>
   pool.call(CHAT, { model: 'painter', messages: question('image text="Here it is."') });
@@ -82,7 +69,7 @@ describe('the quota ledger', () => {
 
   it('rests images alone when they are used up, and text goes on', async () => {
     pool = await startPool({ accounts: 2 });
-    await addImageModel();
+    await addImageModel(pool);
     pool.standIn.setQuotas('demo-1', { images: 1 });
     pool.standIn.setQuotas('demo-2', { images: 2 }, { reason: null });
     for (let count = 0; count < 3; count++) expect((await draw()).status).toBe(200);
@@ -99,7 +86,7 @@ describe('the quota ledger', () => {
     await eventually(async () => (await used(2)).images === 2);
     const row = await accountRow(pool, 2);
     expect(row.condition).toBe('ok');
-    expect(JSON.parse(String(row.rests))).toEqual({
+    expect(row.rests).toEqual({
       images: expect.objectContaining({ daily: true, fault: 'quota' }),
     });
     expect(await list()).toContain('About 0 images left today.');

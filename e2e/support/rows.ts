@@ -2,12 +2,17 @@ import { eventually, type Pool, query } from './pool';
 
 type Row = Record<string, unknown>;
 
-/** The row of the n-th demo account. */
-export async function accountRow({ server }: Pool, number: number): Promise<Row> {
+interface AccountRow extends Row {
+  /** By kind. */
+  rests: Record<string, { untilMs: number | null } | undefined>;
+}
+
+/** The row of the n-th demo account, its rests as an object. */
+export async function accountRow({ server }: Pool, number: number): Promise<AccountRow> {
   const sql = 'SELECT * FROM "Account" WHERE "label" = ?';
   const [row] = await query(server.dataDir, { sql, args: [`account-${number}`] });
   if (!row) throw new Error(`no account ${number}`);
-  return row;
+  return { ...row, rests: JSON.parse(String(row.rests)) };
 }
 
 /** The row of a call, with the label of its account; it is there about a second after the call. */

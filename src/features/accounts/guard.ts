@@ -1,16 +1,17 @@
 import {
-  blamelessReasons,
   type Failure,
   faultsOfContent,
   isDailyQuota,
+  restRuleOf,
 } from '@/features/accounts/rest-rules';
 import type { GeminiError } from '@/gemini/errors';
 import type { QuotaKind } from '@/gemini/tools';
 
 /**
- * The pool guard: the same failure on several accounts, with no success in between, is not theirs. The exit address is limited, the proxy or the upstream is down, or one model is
- * overloaded. The guard of what they share then opens: nobody is blamed any more, and single
- * requests probe it, less and less often, until one succeeds. Pure: time comes in as an argument.
+ * The pool guard: the same failure on several accounts, with no success in between, is not theirs.
+ * The exit address is limited, the proxy or the upstream is down, or one model is overloaded. The
+ * guard of what they share then opens: nobody is blamed any more, and single requests probe it, less
+ * and less often, until one succeeds. Pure: time comes in as an argument.
  */
 
 /** What failing accounts may have in common: an exit address, a model, or the upstream as such. */
@@ -54,7 +55,7 @@ export interface Suspect {
 /** What else but the account a failure may be due to; null if it is the account's for sure. */
 export function suspectOf(failure: Failure, way: Way): Suspect | null {
   const { fault, status, reason } = failure;
-  if (reason !== null && blamelessReasons.has(reason)) return null;
+  if (!restRuleOf(failure)) return null;
   const exit: Scope = `exit ${way.exit}`;
   switch (fault) {
     case 'egress':

@@ -5,6 +5,7 @@ import type { Fault } from '@/gemini/errors';
 import { quotaKinds } from '@/gemini/tools';
 import { sqlTime } from '@/platform/db';
 import { log } from '@/platform/log';
+import { parseJson } from '@/platform/parse-json';
 import { processState } from '@/platform/process-state';
 import { writeLatestBehind } from '@/platform/write-behind';
 
@@ -128,14 +129,6 @@ const StoredRest = z
   .transform((rest): Rest => ({ ...rest, turn: 0 }));
 
 const Rests = z.partialRecord(z.enum(quotaKinds), StoredRest);
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
 
 /** Turns are those of a process. */
 function toJson(rests: Health['rests']): string {

@@ -101,13 +101,9 @@ export function spentUntilMs(
   nowMs: number,
 ): number {
   const isSpent =
-    isUsedUp(account, 'text', settings, nowMs) ||
-    (kind !== 'text' && isUsedUp(account, kind, settings, nowMs));
+    leftOf(account, 'text', settings, nowMs) === 0 ||
+    (kind !== 'text' && leftOf(account, kind, settings, nowMs) === 0);
   return isSpent ? quotaDayEndMs(nowMs) : 0;
-}
-
-function isUsedUp(account: Limited, kind: QuotaKind, settings: Settings, nowMs: number): boolean {
-  return leftOf(account, kind, settings, nowMs) === 0;
 }
 
 /** What the operator's limit leaves the account of `kind` today; null: there is no such limit. */

@@ -27,7 +27,7 @@ export const EMPTY_ANSWER = 'EMPTY_ANSWER';
 export const DEADLINE = 'DEADLINE';
 
 /** Reasons that speak against no account, whatever the fault; the last is about the prompt alone. */
-export const blamelessReasons: ReadonlySet<string> = new Set([
+const blamelessReasons: ReadonlySet<string> = new Set([
   EMPTY_ANSWER,
   DEADLINE,
   'NON_ASSIST_SEEKING_QUERY_IGNORED',

@@ -3,6 +3,7 @@ import { type GeminiTool, geminiTools, type QuotaKind, quotaKindOf } from '@/gem
 import { cachedTable, reloadTable, stampChange } from '@/platform/cached-table';
 import { type Database, query } from '@/platform/db';
 import { AppError, excerpt } from '@/platform/errors';
+import { parseJson } from '@/platform/parse-json';
 
 const TABLE = 'models';
 
@@ -53,12 +54,7 @@ async function load(): Promise<ModelTable> {
 
 /** Names that this version does not know are left out: a later one may have written them. */
 function toolsOf(json: string): readonly GeminiTool[] {
-  let names: unknown;
-  try {
-    names = JSON.parse(json);
-  } catch {
-    return modelDefaults.tools;
-  }
+  const names = parseJson(json);
   if (!Array.isArray(names)) return modelDefaults.tools;
   return geminiTools.filter((tool) => names.includes(tool));
 }

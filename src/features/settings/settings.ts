@@ -4,6 +4,7 @@ import { decrypt, encrypt } from '@/platform/crypto';
 import { type Database, query } from '@/platform/db';
 import { AppError } from '@/platform/errors';
 import { log } from '@/platform/log';
+import { parseJson } from '@/platform/parse-json';
 
 const TABLE = 'settings';
 
@@ -36,14 +37,6 @@ function unsealed(name: keyof Settings, value: string): string | null {
   } catch (error) {
     log().error({ setting: name, err: error }, 'setting can not be decrypted: the default is used');
     return null;
-  }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }
 
