@@ -20,8 +20,8 @@ const ranks = [
 /** Files that only translate: no database, environment, log, network or clock. */
 const pure = [
   '^src/openai/',
-  '^src/gemini/(stream|events|tools)\\.ts$',
-  '^src/features/[^/]+/(schema|state|rest-rules|quota|pacific-day|guard|roster|selection|key-format|to-gemini|to-openai|reply-text|tokens|legacy-config)\\.ts$',
+  '^src/gemini/(stream|events|citations|fields|tools)\\.ts$',
+  '^src/features/[^/]+/(schema|state|rest-rules|quota|pacific-day|guard|roster|selection|key-format|to-gemini|to-openai|citations|reply-text|tokens|legacy-config)\\.ts$',
 ];
 
 const room = (name) => `^src/features/${name}/`;

@@ -17,6 +17,7 @@ const config = {
     'pino',
     'gpt-tokenizer',
     'node-cron',
+    'prom-client',
     'srvx',
   ],
 };

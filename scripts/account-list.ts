@@ -12,6 +12,7 @@ const units: Record<QuotaKind, [one: string, many: string]> = {
 export async function printAccounts(nowMs: number): Promise<void> {
   const accounts = await listAccounts(nowMs);
   const hasOptions = accounts.some((account) => optionsOf(account) !== '-');
+  const lackModels = accounts.some(({ lacks }) => lacks.length > 0);
   printTable(
     [
       'label',
@@ -20,6 +21,7 @@ export async function printAccounts(nowMs: number): Promise<void> {
       'rests for',
       'today',
       ...(hasOptions ? ['options'] : []),
+      ...(lackModels ? ['lacks'] : []),
       'last failure',
     ],
     accounts.map((account) => [
@@ -29,6 +31,7 @@ export async function printAccounts(nowMs: number): Promise<void> {
       restOf(account, nowMs),
       quotaKinds.flatMap((kind) => usesOf(account, kind)).join(', ') || '-',
       ...(hasOptions ? [optionsOf(account)] : []),
+      ...(lackModels ? [account.lacks.join(', ') || '-'] : []),
       failureOf(account),
     ]),
     'There is no account yet. Take some in: npm run account -- import business_gemini_session.json',

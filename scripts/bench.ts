@@ -3,9 +3,13 @@
  * The figures go to stdout and, after a run of full length, into docs/benchmarks.md.
  */
 import { parseArgs } from 'node:util';
+import { measureContinuation } from './bench/continuation';
 import { setUp } from './bench/equipment';
+import { measureFirstByte } from './bench/first-byte';
 import { measurePool } from './bench/pool';
 import {
+  continuationReport,
+  firstByteReport,
   poolReport,
   soakFailure,
   soakReport,
@@ -17,9 +21,10 @@ import { measureThroughput, type Plan } from './bench/throughput';
 
 const help = `Usage: npm run bench -- [options]
 
-Without options: pool, throughput and soak, about nine minutes; rewrites the figures in docs/benchmarks.md.
+Without options: pool, sessions, throughput and soak, about ten minutes; rewrites the figures in docs/benchmarks.md.
 
   --pool        the choice among 10 to 10,000 accounts alone
+  --sessions    what is remembered of conversations, and the stock of sessions, alone
   --soak        the soak alone: 500 streams of 30 s at once
   --seconds N   throughput alone, with rounds of N seconds (5 without this)
   --quick       throughput alone, a short round each; docs/benchmarks.md stays as it is
@@ -38,15 +43,27 @@ else await bench();
 
 async function bench(): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130));
-  if (!values.soak && !values.quick && values.seconds === undefined) {
+  const isWhole = !values.soak && !values.quick && values.seconds === undefined;
+  if (isWhole && !values.sessions) {
     const report = poolReport(measurePool());
     console.log(`${report}\n`);
     writeSection('pool', report);
     if (values.pool) return;
   }
+  if (isWhole) {
+    const report = continuationReport(await measureContinuation());
+    console.log(`${report}\n`);
+    writeSection('continuation', report);
+  }
   const isPart = values.quick || values.seconds !== undefined;
   const equipment = await setUp();
   try {
+    if (isWhole) {
+      const report = firstByteReport(await measureFirstByte(equipment));
+      console.log(`${report}\n`);
+      writeSection('first-byte', report);
+      if (values.sessions) return;
+    }
     if (!values.soak) {
       const plan = planOf();
       const report = throughputReport(await measureThroughput(equipment, plan), plan);
@@ -70,6 +87,7 @@ function readOptions() {
     const { values } = parseArgs({
       options: {
         pool: { type: 'boolean', default: false },
+        sessions: { type: 'boolean', default: false },
         soak: { type: 'boolean', default: false },
         seconds: { type: 'string' },
         quick: { type: 'boolean', default: false },

@@ -56,6 +56,30 @@ const meanings: Record<keyof Settings, Record<Language, string>> = {
     en: 'Accounts that one request may be tried on.',
     zh: '一个请求最多可尝试的账号数。',
   },
+  continuationLimit: {
+    en: 'Answered conversations whose upstream session may be continued, so that only what is new is sent. 0: none.',
+    zh: '可续用上游会话的对话数量上限；续用时只发送新增内容。0 表示不续用。',
+  },
+  continuationMaxAgeMs: {
+    en: 'An upstream session older than this is not continued.',
+    zh: '上游会话超过此时长后不再续用。',
+  },
+  continuationMaxTurns: {
+    en: 'Questions after which an upstream session is not continued.',
+    zh: '上游会话回答这么多次提问后不再续用。',
+  },
+  promptTooLong: {
+    en: 'A conversation longer than the upstream takes: `refuse` it with `context_length_exceeded`, or `drop_oldest`: leave out its oldest turns and tell the model so.',
+    zh: '对话超出上游长度时：`refuse` 返回 `context_length_exceeded`；`drop_oldest` 省略最早的若干轮，并告知模型。',
+  },
+  sessionStockPerAccount: {
+    en: 'Upstream sessions that each account in use has ready, so that a new conversation waits for one upstream call and not for two. 0: none.',
+    zh: '每个活跃账号预先创建的上游会话数，使新对话只需等待一次上游调用。0 表示不预建。',
+  },
+  sessionStockMaxAgeMs: {
+    en: 'A session made ahead that is older than this is thrown away.',
+    zh: '预建会话超过此时长仍未使用即丢弃。',
+  },
   thoughtsHoldMs: {
     en: 'Thoughts wait so long for the first answer text before they are sent.',
     zh: '思考内容等待正文的最长时间，超过后先行发出。',
@@ -114,6 +138,10 @@ const meanings: Record<keyof Settings, Record<Language, string>> = {
     zh: '`/v1` 下 JSON 请求体的最大尺寸（解压后）。',
   },
   logRetentionDays: { en: 'Days that request logs are kept.', zh: '请求日志保留的天数。' },
+  usageRetentionDays: {
+    en: 'Days that the daily sums of requests, tokens and cost are kept.',
+    zh: '每日用量汇总（请求数、token、费用）保留的天数。',
+  },
 };
 
 const words = {

@@ -1,5 +1,7 @@
 import path from 'node:path';
 import { saveCredentials } from '@/features/accounts/credentials';
+import { startTokenRenewal, stopTokenRenewal } from '@/features/accounts/token-renewal';
+import { startSessionUpkeep, stopSessionUpkeep } from '@/features/chat/upkeep';
 import { openDataFolder } from '@/features/settings/data-folder';
 import { prepareFirstStart } from '@/features/transfer/first-start';
 import { startJobs, stopJobs } from '@/jobs/scheduler';
@@ -28,6 +30,8 @@ async function run(): Promise<void> {
   await openDataFolder();
   await prepareFirstStart();
   startWriteBehind();
+  startTokenRenewal();
+  startSessionUpkeep();
   startJobs();
 }
 
@@ -39,6 +43,8 @@ const STEP_MS = 5_000;
  */
 export async function shutDown(): Promise<void> {
   await step('jobs', stopJobs);
+  stopTokenRenewal();
+  await step('sessions', stopSessionUpkeep);
   stopCachedTables();
   await step('cookies', saveCredentials);
   await step('write-behind', async () => {

@@ -35,7 +35,7 @@ const written = () => new Promise((resolve) => setTimeout(resolve, 1_500));
 
 describe('the pool with one account', () => {
   it('serves with it, and fetches one key for many callers', async () => {
-    pool = await startPool({ accounts: 1 });
+    pool = await startPool({ accounts: 1, settings: { sessionStockPerAccount: 0 } });
     const answers = await Promise.all(
       Array.from({ length: 20 }, () => pool.call(CHAT, body('text value=ok'))),
     );
@@ -44,7 +44,7 @@ describe('the pool with one account', () => {
   });
 
   it('makes a new session when the old one is gone, once', async () => {
-    pool = await startPool({ accounts: 1 });
+    pool = await startPool({ accounts: 1, settings: { sessionStockPerAccount: 0 } });
     pool.standIn.setFault('demo-1', { on: 'streamAssist', scenario: 'http status=404', times: 1 });
     expect((await pool.call(CHAT, body('echo'))).status).toBe(200);
     expect(asked('demo-1')).toMatchObject({ createSession: 2, streamAssist: 2 });

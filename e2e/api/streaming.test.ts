@@ -32,6 +32,8 @@ describe.each(['custom', 'next'] as Way[])('a stream through the %s server', (wa
         commentEveryMs: 200,
         thoughtsHoldMs: 300,
         faultRestMs: 0,
+        // The stand-in is reset between the tests: sessions made ahead would be gone.
+        sessionStockPerAccount: 0,
       },
     });
   });

@@ -134,7 +134,7 @@ describe('both ways in give the same answers', () => {
       expect(JSON.parse(answer?.body ?? '').choices?.[0].message.content).toBe('ok');
     }
     for (const way of Object.values(pools)) {
-      expect(way.standIn.sessions.all.at(-1)?.turns.at(-1)?.prompt).toHaveLength(text.length + 17);
+      expect(way.standIn.sessions.turns.at(-1)?.prompt).toHaveLength(text.length + 17);
     }
   });
 

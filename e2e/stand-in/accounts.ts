@@ -57,6 +57,8 @@ export class StandInAccount {
   /** The rotation that the key host demands before it hands out a key again. */
   rotation: Directive | null = null;
   readonly quotas = new DailyQuotas();
+  /** What its workspace offers; null: all that the stand-in knows. */
+  models: ReadonlySet<string> | null = null;
 
   readonly #secure: RotatingCookie;
   readonly #host: RotatingCookie;
@@ -129,8 +131,9 @@ export class StandInAccount {
     this.#faults.set(call, { directive, timesLeft: times, endsAtMs: Date.now() + forMs });
   }
 
-  /** Forgets faults, quotas, usage and the peak; cookies stay. */
+  /** Forgets faults, quotas, usage, models and the peak; cookies stay. */
   reset(): void {
+    this.models = null;
     this.clearFaults();
     this.quotas.clear();
     this.#concurrency.peak = this.#concurrency.open;

@@ -41,6 +41,8 @@ export class AnswerStream {
   /** Writes a fragment of the answer, or of its thoughts. */
   async text(text: string, thought = false): Promise<void> {
     this.#count();
+    const turn = this.#session.turns.at(-1);
+    if (turn && !thought) turn.reply += text;
     await this.#write(textElement(text, thought, this.#envelope()));
   }
 

@@ -2,6 +2,7 @@ import { setImmediate as nextTick } from 'node:timers/promises';
 import { AnswerStream } from './answer-stream';
 import type { Directive } from './directive';
 import { cutEvenly, textElement } from './framing';
+import { groundedAnswer } from './grounded-answer';
 import { generateImages, generateVideos } from './media-answers';
 import type { Question, Scenario } from './scenario';
 
@@ -25,6 +26,7 @@ export const answers: ReadonlyMap<string, Scenario> = new Map<string, Scenario>(
   ['bench', bench],
   ['image', generateImages],
   ['video', generateVideos],
+  ['grounded', groundedAnswer],
 ]);
 
 /** The part of the prompt that a person would call the question: its last line with words in it. */

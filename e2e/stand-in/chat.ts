@@ -22,12 +22,12 @@ export async function streamAssist(call: WidgetCall): Promise<void> {
   const modelId = asString(asRecord(request.assistGenerationConfig).modelId);
   const directive = account.takeFault('streamAssist') ?? usedUp(call) ?? directiveOf(prompt);
   const names = { account: account.name, scenario: directive.name };
-  const turn = { at: exchange.at, ...names, prompt, modelId, request };
+  const turn = { at: exchange.at, ...names, prompt, modelId, reply: '', request };
   state.sessions.remember(session, turn, state.clock.now());
   if (prompt.length > state.promptLimitCharacters) {
     return exchange.json(400, googleError(400, null, 'PROMPT_TOO_LARGE'));
   }
-  const refusal = requestError(request, prompt, modelId, state.models);
+  const refusal = requestError(request, prompt, modelId, account.models ?? state.models);
   if (refusal !== null) return sendInStream(call, session, refusal);
   const { lockstep, pieceDelayMs } = state;
   const question: Question = { exchange, session, prompt, lockstep, pieceDelayMs };

@@ -21,6 +21,7 @@ const orders: ReadonlyMap<string, Order> = new Map<string, Order>([
   ['POST quotas', orderQuotas],
   ['POST reset', (standIn) => standIn.reset()],
   ['POST forget-sessions', (standIn) => standIn.sessions.clear()],
+  ['POST models', orderModels],
   ['POST clock', orderClock],
   ['POST limits', orderLimits],
   ['POST lockstep/ack', (standIn, body) => ({ acknowledged: acknowledge(standIn, body) })],
@@ -90,6 +91,12 @@ function orderQuotas(standIn: StandIn, body: Record<string, unknown>): void {
   const limits = body.quotas === null ? null : readQuotas(body.quotas);
   const options = body.reason === undefined ? {} : { reason: asString(body.reason) };
   standIn.setQuotas(asString(body.account) ?? '*', limits, options);
+}
+
+function orderModels(standIn: StandIn, body: Record<string, unknown>): void {
+  const { models } = body;
+  if (models !== null && !Array.isArray(models)) throw new Error('models must be a list or null');
+  standIn.setModels(asString(body.account) ?? '*', models === null ? null : models.map(String));
 }
 
 function orderClock(standIn: StandIn, body: Record<string, unknown>): void {

@@ -101,6 +101,17 @@ export class StandIn {
     }
   }
 
+  /**
+   * Says which models the workspace of an account offers (`'*'`: of each account); null: all that the
+   * stand-in knows. Others are refused with 400 (upstream-protocol 17.1).
+   * @throws Error for an unknown account
+   */
+  setModels(accountName: string, models: readonly string[] | null): void {
+    for (const account of this.#named(accountName)) {
+      account.models = models === null ? null : new Set(models);
+    }
+  }
+
   /** What the account has used since midnight in Los Angeles, by the adjustable clock. */
   usage(accountName: string): Usage {
     return this.accounts.get(accountName).quotas.usage(this.clock.now());

@@ -151,6 +151,41 @@ describe('answers', () => {
     expect(filesOf(silent)).toHaveLength(2);
   });
 
+  test.each(['answer', 'reply'])(
+    'grounded counts its places in bytes of the %s',
+    async (places) => {
+      const elements = await client.elements(`[[grounded places=${places}]]`);
+      const replies = elements.flatMap(({ streamAssistResponse }) => {
+        return streamAssistResponse?.answer.replies ?? [];
+      });
+      const whole = textOf(elements);
+      const parts = replies.flatMap(({ groundedContent: { content, textGroundingMetadata } }) => {
+        const text = places === 'reply' ? (content.text ?? '') : whole;
+        return (textGroundingMetadata?.segments ?? []).map((segment) => {
+          const [index = -1] = segment.referenceIndices;
+          const { uri } = textGroundingMetadata?.references[index]?.documentMetadata ?? {};
+          const bytes = Buffer.from(text);
+          const start = Number(segment.startIndex ?? 0);
+          return [bytes.subarray(start, Number(segment.endIndex)).toString(), uri];
+        });
+      });
+      expect(parts).toEqual([
+        ['Satz 1 über 北京 und Zürich 🏔.', 'https://example.com/pages/1?q=z%C3%BCrich'],
+        ['Satz 2 über 北京 und Zürich 🏔.', 'https://example.com/pages/2?q=z%C3%BCrich'],
+      ]);
+    },
+  );
+
+  test('a workspace offers the models that it is told to', async () => {
+    const asked = { request: { assistGenerationConfig: { modelId: 'gemini-2.5-pro' } } };
+    standIn.setModels('demo-1', ['gemini-2.5-flash']);
+    const [refused] = await client.elements('[[text value=ok]]', asked);
+    expect(refused?.error?.code).toBe(400);
+    expect(textOf(await client.elements('[[text value=ok]]'))).toBe('ok');
+    standIn.setModels('demo-1', null);
+    expect(textOf(await client.elements('[[text value=ok]]', asked))).toBe('ok');
+  });
+
   test('split-surrogate tears an emoji', async () => {
     const { text } = await receive(await client.ask('[[split-surrogate]]'));
     expect(text).toContain('\\ud83d"');

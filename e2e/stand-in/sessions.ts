@@ -16,6 +16,8 @@ export interface Turn {
   modelId: string | null;
   /** The scenario that was played as answer. */
   scenario: string;
+  /** What was answered, thoughts aside, as far as it came. */
+  reply: string;
   /** The whole `streamAssistRequest`. */
   request: Record<string, unknown>;
 }

@@ -15,6 +15,12 @@ interface TestContent {
   file?: { fileId: string; mimeType: string };
 }
 
+/** Which parts of a text rest on which pages. */
+interface TestGrounding {
+  segments?: { startIndex?: string; endIndex: string; referenceIndices: number[] }[];
+  references: { documentMetadata: { uri: string } }[];
+}
+
 /** An element of an answer, as far as the tests look into it. */
 export interface TestElement {
   uToken?: string;
@@ -22,7 +28,9 @@ export interface TestElement {
   streamAssistResponse?: {
     answer: {
       state: string;
-      replies?: { groundedContent: { content: TestContent } }[];
+      replies?: {
+        groundedContent: { content: TestContent; textGroundingMetadata?: TestGrounding };
+      }[];
       assistSkippedReasons?: string[];
       customerPolicyEnforcementResult?: { verdict: string };
     };

@@ -23,6 +23,8 @@ export const crashSettings = {
   quotaRestMs: REST_MS,
   quotaRestMaxMs: REST_MS,
   probeEveryMs: REST_MS,
+  // Each call is one that a caller waits for.
+  sessionStockPerAccount: 0,
 };
 
 export const names = ['demo-1', 'demo-2', 'demo-3'];

@@ -152,6 +152,7 @@ function programOf(child: ChildProcess, url: string): Program {
   return { child, pid: child.pid ?? 0, url };
 }
 
-function dataFolderIn(folder: string): string {
+/** The server's data folder. */
+export function dataFolderIn(folder: string): string {
   return path.join(folder, 'data');
 }

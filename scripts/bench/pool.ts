@@ -22,7 +22,12 @@ const SIZES = [10, 1_000, 10_000];
 const UNDER_WAY = 64;
 const TURNS = 20_000;
 const ROUNDS = 5;
-const need = { kind: 'text', modelId: 'gemini-enterprise', accountIds: [] } as const;
+const need = {
+  kind: 'text',
+  modelId: 'gemini-enterprise',
+  upstreamModelId: null,
+  accountIds: [],
+} as const;
 const firstTry = { tried: new Set<string>(), passesGuard: false };
 
 /** Measures the pool at 10, 1,000 and 10,000 accounts. */

@@ -2,6 +2,8 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { projectRoot } from '../../e2e/support/data-folder';
+import type { ContinuationFigures } from './continuation';
+import type { FirstByteFigures } from './first-byte';
 import type { PoolFigures } from './pool';
 import { type SoakResult, soakLimits } from './soak';
 import type { Comparison, Figures, Plan, Throughput } from './throughput';
@@ -10,7 +12,7 @@ const document = path.join(projectRoot, 'docs/benchmarks.md');
 const GIB = 1_073_741_824;
 
 /** The part of docs/benchmarks.md that a run rewrites. */
-export type Section = 'bench' | 'pool' | 'soak';
+export type Section = 'bench' | 'continuation' | 'first-byte' | 'pool' | 'soak';
 
 /** What was measured, as Markdown. */
 export function throughputReport({ standIn, comparisons }: Throughput, plan: Plan): string {
@@ -73,6 +75,55 @@ export function poolReport(figures: PoolFigures[]): string {
         tenths(others.firstTurnMs),
         tenths(others.scanMicroseconds),
       ]),
+    ),
+  ].join('\n');
+}
+
+/** What it costs to remember conversations, as Markdown. */
+export function continuationReport(figures: ContinuationFigures[]): string {
+  return [
+    conditions(),
+    '',
+    ...table(
+      [
+        'Conversations',
+        'bytes each',
+        'look-up, known µs',
+        'look-up, unknown µs',
+        'whole turn µs',
+        'look over all ms',
+      ],
+      figures.map((of) => [
+        of.conversations.toLocaleString('en-US'),
+        whole(of.bytesEach),
+        hundredths(of.knownMicroseconds),
+        hundredths(of.unknownMicroseconds),
+        tenths(of.turnMicroseconds),
+        tenths(of.tidyMs),
+      ]),
+    ),
+  ].join('\n');
+}
+
+/** How long a new conversation waits, with and without the stock of sessions, as Markdown. */
+export function firstByteReport({ latencyMs, upstream, stocks }: FirstByteFigures): string {
+  return [
+    conditions(),
+    '',
+    ...table(
+      [`Upstream latency ${latencyMs} ms`, 'first byte p50 ms', 'p99 of the whole answer ms'],
+      [
+        [
+          'two calls, straight to the stand-in',
+          tenths(upstream.firstByteP50Ms),
+          tenths(upstream.p99Ms),
+        ],
+        ...stocks.map(({ sessionStockPerAccount, result }) => [
+          sessionStockPerAccount === 0 ? 'server, no stock' : 'server, one session in stock',
+          tenths(result.firstByteP50Ms),
+          tenths(result.p99Ms),
+        ]),
+      ],
     ),
   ].join('\n');
 }
@@ -172,6 +223,10 @@ function clientsText(clients: number): string {
 
 function whole(value: number): string {
   return String(Math.round(value));
+}
+
+function hundredths(value: number): string {
+  return value.toFixed(2);
 }
 
 function tenths(value: number): string {

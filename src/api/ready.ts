@@ -1,5 +1,5 @@
 import { probe } from '@/api/probe';
-import { hasReadySeat } from '@/features/accounts/seats';
+import { hasReadySeat } from '@/features/accounts/readiness';
 import { settings } from '@/features/settings/settings';
 import { isDraining } from '@/platform/lifecycle';
 import { log } from '@/platform/log';

@@ -1,4 +1,5 @@
 import { health } from '@/api/health';
+import { metrics } from '@/api/metrics';
 import { chatCompletions } from '@/api/openai/chat-completions';
 import { model, models } from '@/api/openai/models';
 import { notOffered } from '@/api/openai/not-offered';
@@ -7,6 +8,7 @@ import type { Endpoint } from '@/api/reply';
 
 const exact: Record<string, Endpoint> = {
   '/health': health,
+  '/metrics': metrics,
   '/ready': ready,
   '/v1/chat/completions': chatCompletions,
   '/v1/models': models,

@@ -3,7 +3,7 @@ import { AnswerStream } from './answer-stream';
 import { flavourOf, type GeminiEndpoints } from './endpoints';
 import { classifyReply, GeminiError } from './errors';
 import type { GeminiEvent } from './events';
-import { collectBody, Exchange, readReply } from './exchange';
+import { collectBody, Exchange, readReply, type WholeReply } from './exchange';
 import { type GeminiTool, toolsSpecOf } from './tools';
 
 /** The way to the upstream: hosts, egress (a proxy is another dispatcher) and wait limits. */
@@ -13,7 +13,7 @@ export interface GeminiConnection {
   timeouts: {
     /** Key request with all its hops. */
     keyMs: number;
-    /** Creation of a session. */
+    /** Creation or deletion of a session. */
     sessionMs: number;
     /** From sending to the first text, thought or file. */
     firstContentMs: number;
@@ -59,25 +59,51 @@ export async function createSession(
   identity: GeminiIdentity,
   signal: AbortSignal,
 ): Promise<string> {
-  const { endpoints, dispatcher, timeouts } = connection;
-  const reply = await readReply(
+  const request = { createSessionRequest: { session: { name: '', displayName: '' } } };
+  const reply = await callOnSession(connection, identity, 'widgetCreateSession', request, signal);
+  if (reply.status !== 200) throw refusedSession(reply);
+  return sessionNameOf(reply.bodyText);
+}
+
+/**
+ * Deletes an upstream conversation (protocol 16.3). One that is gone already is no failure.
+ *
+ * @throws GeminiError by `classifyReply`
+ */
+export async function deleteSession(
+  connection: GeminiConnection,
+  identity: GeminiIdentity,
+  name: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const request = { deleteSessionRequest: { name } };
+  const reply = await callOnSession(connection, identity, 'widgetDeleteSession', request, signal);
+  if (reply.status !== 200 && reply.status !== 404) throw refusedSession(reply);
+}
+
+function callOnSession(
+  { endpoints, dispatcher, timeouts }: GeminiConnection,
+  identity: GeminiIdentity,
+  verb: string,
+  request: object,
+  signal: AbortSignal,
+): Promise<WholeReply> {
+  return readReply(
     dispatcher,
     {
-      url: `${endpoints.apiUrl}${apiPath}/widgetCreateSession`,
+      url: `${endpoints.apiUrl}${apiPath}/${verb}`,
       method: 'POST',
       headers: apiHeaders(endpoints, identity, defaultLanguage),
-      body: JSON.stringify({
-        ...envelope(identity),
-        createSessionRequest: { session: { name: '', displayName: '' } },
-      }),
+      body: JSON.stringify({ ...envelope(identity), ...request }),
       deadlineMs: timeouts.sessionMs,
     },
     signal,
   );
-  const { status, bodyText } = reply;
-  const retryAfter = reply.headers['retry-after'];
-  if (status !== 200) throw classifyReply({ status, bodyText, retryAfter, call: 'session' });
-  return sessionNameOf(bodyText);
+}
+
+function refusedSession({ status, bodyText, headers }: WholeReply): GeminiError {
+  const retryAfter = headers['retry-after'];
+  return classifyReply({ status, bodyText, retryAfter, call: 'session' });
 }
 
 /**

@@ -104,6 +104,36 @@ describe('events', () => {
     expect(eventsOf(element)).toEqual([{ type: 'file', fileId: 'f1', mimeType: expected }]);
   });
 
+  test('citations follow the text of their reply; those of thoughts are left out', () => {
+    const textGroundingMetadata = {
+      segments: [{ endIndex: '3', referenceIndices: [0] }],
+      references: [{ documentMetadata: { uri: 'https://example.com/', title: 'Example' } }],
+    };
+    const grounded = (content: object | null) => ({
+      groundedContent: { ...(content && { content }), textGroundingMetadata },
+    });
+    const sources = [{ url: 'https://example.com/', title: 'Example' }];
+    const segments = [{ startByte: 0, endByte: 3, text: null, sources }];
+    const element = answer({
+      state: 'SUCCEEDED',
+      replies: [
+        grounded({ parts: [{ text: 'a ' }, { text: 'b' }] }),
+        grounded({ text: 'hm', thought: true }),
+        grounded({}),
+        grounded(null),
+      ],
+    });
+    expect(eventsOf(element)).toEqual([
+      { type: 'text', text: 'a ' },
+      { type: 'text', text: 'b' },
+      { type: 'citations', replyText: 'a b', segments, sources },
+      { type: 'thought', text: 'hm' },
+      { type: 'citations', replyText: '', segments, sources },
+      { type: 'citations', replyText: '', segments, sources },
+      { type: 'end', state: 'SUCCEEDED' },
+    ]);
+  });
+
   test('a thought needs the flag: a string there says nothing', () => {
     const element = answer({ replies: [reply({ text: 'a' }, { thought: 'yes' })] });
     expect(eventsOf(element)).toEqual([{ type: 'text', text: 'a' }]);
@@ -160,7 +190,7 @@ describe('failures', () => {
   test('no shape of an element throws anything but GeminiError', () => {
     const keys = fc.constantFrom(
       ...['error', 'streamAssistResponse', 'answer', 'replies', 'groundedContent', 'content'],
-      ...['file', 'fileId', 'mimeType'],
+      ...['file', 'fileId', 'mimeType', 'textGroundingMetadata'],
       ...['parts', 'text', 'thought', 'state', 'details', 'reason', 'code', 'message', 'verdict'],
     );
     const { tree } = fc.letrec((tie) => ({

@@ -1,4 +1,6 @@
+import { type CitationsEvent, citationsOf } from './citations';
 import { classifyErrorObject, GeminiError } from './errors';
+import { type Fields, isFields } from './fields';
 
 /** What an answer says, piece by piece. `end` comes once, last, and only after a good turn. */
 export type GeminiEvent =
@@ -6,9 +8,9 @@ export type GeminiEvent =
   | { type: 'thought'; text: string }
   /** A generated file; the same one may be named several times (protocol 12.5). */
   | { type: 'file'; fileId: string; mimeType: string }
+  /** The web pages of a reply; right after its text. */
+  | CitationsEvent
   | { type: 'end'; state: 'SUCCEEDED' };
-
-type Fields = Record<string, unknown>;
 
 const policy = 'CUSTOMER_POLICY_VIOLATION';
 const maxFileIdLength = 256;
@@ -49,9 +51,18 @@ export function hasRenewedToken(element: unknown): boolean {
 
 function addReply(reply: unknown, out: GeminiEvent[]): void {
   if (!isFields(reply) || !isFields(reply.groundedContent)) return;
-  const content = reply.groundedContent.content;
-  if (!isFields(content)) return;
-  const isThought = reply.thought === true || content.thought === true;
+  const { content, textGroundingMetadata } = reply.groundedContent;
+  const isThought = reply.thought === true || (isFields(content) && content.thought === true);
+  const first = out.length;
+  if (isFields(content)) addContent(content, isThought, out);
+  // What thoughts rest on is not shown, and its places are those of a text that is not the answer's.
+  if (isThought || textGroundingMetadata === undefined) return;
+  const replyText = out.slice(first).map((event) => (event.type === 'text' ? event.text : ''));
+  const citations = citationsOf(textGroundingMetadata, replyText.join(''));
+  if (citations) out.push(citations);
+}
+
+function addContent(content: Fields, isThought: boolean, out: GeminiEvent[]): void {
   addText(content.text, isThought, out);
   addFile(content.file, out);
   if (!Array.isArray(content.parts)) return;
@@ -104,8 +115,4 @@ function addState(answer: Fields, out: GeminiEvent[]): void {
         reason: 'NON_ASSIST_SEEKING_QUERY_IGNORED',
       });
   }
-}
-
-function isFields(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -4,6 +4,7 @@ import { schedule } from '@/jobs/schedule';
 import { runJob } from '@/jobs/scheduler';
 import { stopCachedTables } from '@/platform/cached-table';
 import { closeDatabase, query } from '@/platform/db';
+import { rowId } from '@/platform/row-id';
 import { flushWriteBehind } from '@/platform/write-behind';
 import { newDataFolder } from '../../e2e/support/data-folder';
 
@@ -19,22 +20,25 @@ const DAY_MS = 86_400_000;
 
 function logOf(startedAtMs: number, requestId: string) {
   logRequest({
+    id: rowId(startedAtMs),
     startedAtMs,
     requestId,
     apiKeyId: 'key',
     endpoint: '/v1/chat/completions',
     model: 'gemini-enterprise',
+    modelId: 'gemini-enterprise',
     stream: true,
     status: 200,
     code: null,
     fault: null,
-    accountId: 'account',
-    tries: 1,
+    attempts: [],
+    queueMs: 0,
     firstByteMs: 12,
     durationMs: 34,
     promptTokens: 5,
     completionTokens: 6,
     reasoningTokens: 0,
+    cost: 0,
   });
 }
 

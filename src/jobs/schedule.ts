@@ -1,5 +1,5 @@
 import { settings } from '@/features/settings/settings';
-import { pruneRequestLogs } from '@/features/usage/usage';
+import { pruneRequestLogs, pruneUsageDaily } from '@/features/usage/usage';
 
 /** A job of the clock. */
 export interface Job {
@@ -21,6 +21,15 @@ export const schedule: Job[] = [
     async run(signal) {
       const { logRetentionDays } = await settings();
       return { pruned: await pruneRequestLogs(logRetentionDays, Date.now(), signal) };
+    },
+  },
+  {
+    name: 'prune-usage',
+    cron: '0 27 * * * *',
+    timeoutMs: 5 * 60_000,
+    async run(signal) {
+      const { usageRetentionDays } = await settings();
+      return { pruned: await pruneUsageDaily(usageRetentionDays, Date.now(), signal) };
     },
   },
 ];

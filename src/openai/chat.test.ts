@@ -35,7 +35,15 @@ describe('defaults and forms', () => {
       n: 1,
       stop: [],
       maxTokens: null,
+      conversationId: null,
     });
+  });
+
+  test('a conversation_id is a hint: one that is none is ignored', () => {
+    expect(parse({ conversation_id: 'mine' }).conversationId).toBe('mine');
+    for (const value of [null, '', 7, {}, 'x'.repeat(201)]) {
+      expect(parse({ conversation_id: value }).conversationId).toBeNull();
+    }
   });
 
   const optional = [

@@ -114,6 +114,8 @@ const ChatCompletionRequest = z.object({
   frequency_penalty: z.number().min(-2).max(2).nullish(),
   seed: wholeNumber.nullish(),
   metadata: z.object({}).nullish(),
+  // A mere hint, which cannot be wrong in a way that matters.
+  conversation_id: z.string().min(1).max(200).nullish().catch(null),
   logprobs: z
     .boolean()
     .refine((asked) => !asked, "There are no 'logprobs' to give.")
@@ -173,6 +175,8 @@ export interface ChatCompletionParameters {
   /** Sequences that end the reply; none is empty. */
   stop: string[];
   maxTokens: number | null;
+  /** The caller's own name for the conversation, a hint; not to be relied on. */
+  conversationId: string | null;
 }
 
 /**
@@ -195,6 +199,7 @@ export function parseChatCompletionRequest(body: unknown): ChatCompletionParamet
     n: request.n ?? 1,
     stop: stopSequences(request.stop ?? []),
     maxTokens: request.max_completion_tokens ?? (request.max_tokens || null),
+    conversationId: request.conversation_id?.toWellFormed() ?? null,
   };
 }
 

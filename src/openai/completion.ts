@@ -9,6 +9,13 @@ export interface Usage {
   completion_tokens_details: { reasoning_tokens: number };
 }
 
+/** A page that a part of the message rests on. */
+export interface Annotation {
+  type: 'url_citation';
+  /** Unicode characters of `content`; the end is exclusive. */
+  url_citation: { start_index: number; end_index: number; url: string; title: string };
+}
+
 /** The answer of `POST /v1/chat/completions` without `stream`. */
 export interface ChatCompletion {
   id: string;
@@ -24,6 +31,8 @@ export interface ChatCompletion {
       refusal: null;
       /** Only when the model gave its thoughts. */
       reasoning_content?: string;
+      /** Only when the answer rests on pages of the web. */
+      annotations?: Annotation[];
     };
     logprobs: null;
     finish_reason: FinishReason;
@@ -40,7 +49,13 @@ export interface ChatCompletionChunk {
   model: string;
   choices: {
     index: number;
-    delta: { role?: 'assistant'; content?: string; reasoning_content?: string };
+    delta: {
+      role?: 'assistant';
+      content?: string;
+      reasoning_content?: string;
+      /** In one chunk, right before that with `finish_reason`. */
+      annotations?: Annotation[];
+    };
     logprobs: null;
     finish_reason: FinishReason | null;
   }[];

@@ -5,6 +5,7 @@ import {
   randomBytes,
   randomUUID,
   scryptSync,
+  timingSafeEqual,
 } from 'node:crypto';
 import { existsSync, linkSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -130,6 +131,11 @@ export function decrypt(sealedText: string): string {
       { cause: error },
     );
   }
+}
+
+/** Whether both are the same, in a time that tells nothing of how much of them is. */
+export function isSameSecret(one: string, other: string): boolean {
+  return timingSafeEqual(hash('sha256', one, 'buffer'), hash('sha256', other, 'buffer'));
 }
 
 /** Hex SHA-256. */

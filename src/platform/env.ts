@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { z } from 'zod';
 import { AppError } from '@/platform/errors';
+import { isLoopbackHost } from '@/platform/loopback';
 import { processState } from '@/platform/process-state';
 import { isProxyUrl, PROXY_URL_RULE } from '@/platform/proxy-url';
 
@@ -10,17 +11,12 @@ const port = z.coerce.number().int().min(0).max(65535);
 const flag = z
   .enum(['1', 'true', '0', 'false'])
   .transform((word) => word === '1' || word === 'true');
-const isLoopback = (host: string) =>
-  host === 'localhost' ||
-  host.endsWith('.localhost') ||
-  host === '[::1]' ||
-  /^127(\.\d+){3}$/.test(host);
 const upstreamUrl = z
   .string()
   .refine((text) => {
     if (!URL.canParse(text)) return false;
     const { protocol, hostname } = new URL(text);
-    return protocol === 'https:' || (protocol === 'http:' && isLoopback(hostname));
+    return protocol === 'https:' || (protocol === 'http:' && isLoopbackHost(hostname));
   }, 'must begin with https:// (http:// only for a loopback address)')
   .transform((text) => text.replace(/\/+$/, ''));
 const proxyUrl = z.string().refine(isProxyUrl, PROXY_URL_RULE);
@@ -76,6 +72,18 @@ export const variables = [
       'Key of the secrets at rest: 64 hex or 44 base64 characters are the key itself, any other string of 16 or more is stretched with scrypt. `API_KEY_ENCRYPTION_KEY` is the older name.',
     meaningZh:
       '落盘数据的加密密钥：64 个十六进制或 44 个 base64 字符即为密钥本身，其他 16 个字符以上的字符串经 scrypt 派生。旧名 `API_KEY_ENCRYPTION_KEY` 仍可用。',
+  },
+  {
+    name: 'ADMIN_SECRET_KEY',
+    schema: z
+      .string()
+      .regex(/^\S{16,}$/, 'must have 16 characters or more, none of them a blank')
+      .optional(),
+    default: '',
+    meaning:
+      'Opens `/metrics` to `Authorization: Bearer`, also from other machines; never valid on `/v1`.',
+    meaningZh:
+      '用 `Authorization: Bearer` 携带它即可访问 `/metrics`，其他机器也可以；对 `/v1` 无效。',
   },
   {
     name: 'GEMINI_APP_URL',
@@ -149,6 +157,7 @@ export interface Env {
   /** `file:` with an absolute path. */
   databaseUrl: string;
   encryptionKey: string | null;
+  adminSecretKey: string | null;
   geminiAppUrl: string;
   geminiAuthUrl: string;
   geminiApiUrl: string;
@@ -205,6 +214,7 @@ function toEnv(values: Record<string, unknown>): Env {
       ? `file:${path.resolve(/*turbopackIgnore: true*/ databaseUrl.slice('file:'.length))}`
       : `file:${path.join(dataDir, 'pool.db')}`,
     encryptionKey: (values.ENCRYPTION_KEY as string | undefined) ?? null,
+    adminSecretKey: (values.ADMIN_SECRET_KEY as string | undefined) ?? null,
     geminiAppUrl: text('GEMINI_APP_URL'),
     geminiAuthUrl: text('GEMINI_AUTH_URL'),
     geminiApiUrl: text('GEMINI_API_URL'),

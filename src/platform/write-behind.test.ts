@@ -2,6 +2,7 @@ import { afterAll, beforeEach, expect, it, vi } from 'vitest';
 import { closeDatabase, query } from '@/platform/db';
 import { log } from '@/platform/log';
 import {
+  addBehind,
   flushWriteBehind,
   stopWriteBehind,
   writeBehind,
@@ -60,6 +61,22 @@ it('keeps the later of two rows of an id when the write of the first fails', asy
   await makeTable('Gone');
   await flushWriteBehind();
   expect(await textsOf('Gone')).toEqual(['second']);
+});
+
+it('adds up the amounts of an id, also of those whose write has failed', async () => {
+  const sumInto = (table: string) =>
+    `INSERT INTO "${table}" ("text") SELECT value FROM json_each(?) ORDER BY value`;
+  addBehind(sumInto('Gone'), 'a', ['a', null], [1, 0.5]);
+  addBehind(sumInto('Gone'), 'b', ['b', null], [7, 0]);
+  addBehind(sumInto('Gone'), 'a', ['a', null], [2, 0.25]);
+  const flushing = flushWriteBehind();
+  addBehind(sumInto('Gone'), 'a', ['a', null], [4, 0]);
+  await expect(flushing).rejects.toThrow();
+  await makeTable('Gone');
+  await flushWriteBehind();
+  expect(await textsOf('Gone')).toEqual(['["a",null,7,0.75]', '["b",null,7,0]']);
+  await flushWriteBehind();
+  expect(await textsOf('Gone')).toHaveLength(2);
 });
 
 it('warns once while it fails, and says when it works again', async () => {

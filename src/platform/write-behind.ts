@@ -18,11 +18,19 @@ const WHAT = 'writing of queued rows';
 
 type Row = readonly (string | number | null)[];
 
+/** A row whose last columns are sums. */
+interface Sum {
+  key: Row;
+  amounts: number[];
+}
+
 interface Queue extends Outage {
   /** Rows by statement. */
   appended: Map<string, Row[]>;
   /** The last row by statement and id. */
   latest: Map<string, Map<string, Row>>;
+  /** What was added up by statement and id. */
+  sums: Map<string, Map<string, Sum>>;
   dropped: number;
   timer: NodeJS.Timeout | null;
   flushing: Promise<void> | null;
@@ -32,6 +40,7 @@ function queue(): Queue {
   return processState<Queue>('write-behind', () => ({
     appended: new Map(),
     latest: new Map(),
+    sums: new Map(),
     dropped: 0,
     failing: false,
     timer: null,
@@ -68,6 +77,25 @@ export function writeLatestBehind(statement: string, id: string, row: Row): void
   else latest.set(statement, new Map([[id, row]]));
 }
 
+/**
+ * Like `writeBehind`, but all amounts of an `id` between two flushes are added up and written as one
+ * row: `key`, then the sums.
+ */
+export function addBehind(
+  statement: string,
+  id: string,
+  key: Row,
+  amounts: readonly number[],
+): void {
+  const state = queue();
+  const sums = state.sums.get(statement) ?? new Map<string, Sum>();
+  state.sums.set(statement, sums);
+  const sum = sums.get(id);
+  if (sum) sum.amounts = sum.amounts.map((amount, index) => amount + (amounts[index] ?? 0));
+  else if (sums.size < MAX_ROWS_PER_STATEMENT) sums.set(id, { key, amounts: [...amounts] });
+  else state.dropped += 1;
+}
+
 /** Starts the flush of every second. Safe to call again. */
 export function startWriteBehind(): void {
   const state = queue();
@@ -89,8 +117,8 @@ export async function stopWriteBehind(): Promise<number> {
   await state.flushing?.catch(() => {});
   await flushWriteBehind().catch(() => {});
   const waiting = [...state.appended.values()].map((rows) => rows.length);
-  const waitingLatest = [...state.latest.values()].map((byId) => byId.size);
-  return [...waiting, ...waitingLatest].reduce((sum, rows) => sum + rows, state.dropped);
+  const waitingById = [...state.latest.values(), ...state.sums.values()].map(({ size }) => size);
+  return [...waiting, ...waitingById].reduce((sum, rows) => sum + rows, state.dropped);
 }
 
 /**
@@ -111,6 +139,7 @@ async function flushAll(state: Queue): Promise<void> {
   const attempt = (flush: Promise<void>) => flush.catch((error) => failures.push(error));
   // The health of the accounts is among the latest rows; the log of calls can wait.
   for (const [statement, byId] of state.latest) await attempt(flushLatest(statement, byId));
+  for (const [statement, byId] of state.sums) await attempt(flushSums(statement, byId));
   for (const [statement, rows] of state.appended) {
     await attempt(flushAppended(state, statement, rows));
   }
@@ -125,7 +154,7 @@ async function flushAll(state: Queue): Promise<void> {
   state.dropped = 0;
 }
 
-// Both write what is there at their start: under load there is always a newer row, and a loop until
+// All write what is there at their start: under load there is always a newer row, and a loop until
 // the queue is empty would write all the time and let the other statements wait.
 
 async function flushLatest(statement: string, byId: Map<string, Row>): Promise<void> {
@@ -140,6 +169,23 @@ async function flushLatest(statement: string, byId: Map<string, Row>): Promise<v
     } catch (error) {
       // A row that came meanwhile is the later one.
       for (const [id, row] of batch) if (!byId.has(id)) byId.set(id, row);
+      throw error;
+    }
+    await breath();
+  }
+}
+
+async function flushSums(statement: string, byId: Map<string, Sum>): Promise<void> {
+  for (let left = byId.size; left > 0; left -= BATCH_ROWS) {
+    const batch = [...byId].slice(0, BATCH_ROWS);
+    for (const [id] of batch) byId.delete(id);
+    try {
+      await writeBatch(
+        statement,
+        batch.map(([, { key, amounts }]) => [...key, ...amounts]),
+      );
+    } catch (error) {
+      for (const [id, { key, amounts }] of batch) addBehind(statement, id, key, amounts);
       throw error;
     }
     await breath();

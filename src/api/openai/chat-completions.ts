@@ -1,6 +1,7 @@
 import { type Call, openAiEndpoint, toShown } from '@/api/openai/endpoint';
 import { streamReply } from '@/api/openai/stream-response';
 import { jsonReply, type Reply } from '@/api/reply';
+import type { Citation } from '@/features/chat/citations';
 import { type Completion, createCompletion } from '@/features/chat/completion';
 import { chunkWriter, eventPieces, toChatCompletion } from '@/features/chat/to-openai';
 import { settings } from '@/features/settings/settings';
@@ -13,6 +14,7 @@ const MAX_LOGGED_CHARACTERS = 200;
 
 /** `POST /v1/chat/completions` (contract 3). */
 export const chatCompletions = openAiEndpoint({
+  route: '/v1/chat/completions',
   methods: { POST: createChatCompletion },
   logged: true,
 });
@@ -20,14 +22,14 @@ export const chatCompletions = openAiEndpoint({
 async function createChatCompletion(call: Call): Promise<Reply> {
   const parameters = parseChatCompletionRequest(await call.json());
   call.record.model = excerpt(parameters.model, MAX_LOGGED_CHARACTERS);
-  call.record.stream = parameters.stream;
+  if (parameters.stream) call.record.beginStream();
   const completion = await createCompletion(parameters, {
     key: call.key,
     languageCode: languageOf(call.request.headers.get('accept-language')),
     signal: call.request.signal,
     trace: call.record.trace,
   });
-  call.record.usage = completion.usage;
+  call.record.completion = completion;
   const identity = {
     id: completionId(),
     created: Math.floor(Date.now() / 1_000),
@@ -48,6 +50,7 @@ async function collect(completion: Completion, identity: Identity, n: number) {
   const choices = Array.from({ length: n }, () => ({
     text: '',
     reasoning: '',
+    citations: [] as Citation[],
     finishReason: 'stop' as 'stop' | 'length',
   }));
   for await (const batch of completion.pieces) {
@@ -56,6 +59,7 @@ async function collect(completion: Completion, identity: Identity, n: number) {
       if (!choice) continue;
       if (piece.type === 'text') choice.text += piece.text;
       else if (piece.type === 'reasoning') choice.reasoning += piece.text;
+      else if (piece.type === 'citations') choice.citations = piece.citations;
       else choice.finishReason = piece.reason;
     }
   }
@@ -100,6 +104,10 @@ async function* toEvents(
       if (piece.type === 'finish') {
         finished += 1;
         events += sseData(writer.finish(index, piece.reason));
+        continue;
+      }
+      if (piece.type === 'citations') {
+        events += sseData(writer.citations(index, piece.citations));
         continue;
       }
       const write = piece.type === 'text' ? writer.content : writer.reasoning;

@@ -25,6 +25,8 @@ export interface Call {
 type Handle = (call: Call) => Promise<Reply>;
 
 export interface EndpointOptions {
+  /** Its name in the metrics: a path with what varies in braces. */
+  route: string;
   /** One per method; HEAD is answered as GET. */
   methods: Partial<Record<Method, Handle>>;
   /** For all other methods, instead of a 405. */
@@ -66,7 +68,7 @@ async function answer(
   allowed: string,
 ): Promise<Reply> {
   const path = pathOf(request);
-  const record = new RequestRecord(requestId, path, options.logged);
+  const record = new RequestRecord(requestId, path, options);
   try {
     if (isDraining()) {
       throw new AppError('server_shutting_down', 'The server is stopping. Try again in a moment.');

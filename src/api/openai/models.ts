@@ -7,6 +7,7 @@ const LIST_PATH = '/v1/models';
 
 /** `GET /v1/models` (contract 2). */
 export const models = openAiEndpoint({
+  route: LIST_PATH,
   methods: {
     async GET({ key }) {
       return jsonReply(200, toModelList(await listModels(key.models)));
@@ -16,7 +17,11 @@ export const models = openAiEndpoint({
 });
 
 /** `GET /v1/models/{id}`; the id may hold slashes, percent-encoded or not. */
-export const model = openAiEndpoint({ methods: { GET: retrieve }, logged: false });
+export const model = openAiEndpoint({
+  route: `${LIST_PATH}/{id}`,
+  methods: { GET: retrieve },
+  logged: false,
+});
 
 async function retrieve({ key, path }: Call): Promise<Reply> {
   const id = decoded(path.slice(LIST_PATH.length + 1).replace(/\/$/, ''));

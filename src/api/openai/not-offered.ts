@@ -20,4 +20,9 @@ const refuse = async ({ request, path }: Call): Promise<Reply> => {
 };
 
 /** Every other address below `/v1`, whatever the method. */
-export const notOffered = openAiEndpoint({ methods: {}, otherwise: refuse, logged: false });
+export const notOffered = openAiEndpoint({
+  route: 'other',
+  methods: {},
+  otherwise: refuse,
+  logged: false,
+});

@@ -1,5 +1,6 @@
 import { mergeHealth } from '@/features/accounts/health';
 import { mergeQuotas } from '@/features/accounts/ledger';
+import { mergeOffers } from '@/features/accounts/offers';
 import type { Cookies } from '@/gemini/access-token';
 import type { QuotaKind } from '@/gemini/tools';
 import { cachedTable, reloadTable, stampChange } from '@/platform/cached-table';
@@ -32,10 +33,15 @@ export interface Account {
 }
 
 async function load(): Promise<Map<string, Account>> {
-  const [rows, quotas] = await query((db) =>
-    db.$transaction([db.account.findMany({ orderBy: { id: 'asc' } }), db.accountQuota.findMany()]),
+  const [rows, quotas, refusals] = await query((db) =>
+    db.$transaction([
+      db.account.findMany({ orderBy: { id: 'asc' } }),
+      db.accountQuota.findMany(),
+      db.modelRefusal.findMany(),
+    ]),
   );
   mergeHealth(rows);
+  mergeOffers(rows, refusals, Date.now());
   mergeQuotas(
     rows.map(({ id }) => id),
     quotas,

@@ -1,5 +1,6 @@
 import {
   type Account,
+  allAccounts,
   newCredential,
   reloadAccounts,
   sealCookies,
@@ -8,16 +9,19 @@ import {
 import { exitOf } from '@/features/accounts/exit';
 import { healthOf, toRow } from '@/features/accounts/health';
 import { forecastOf, type QuotaForecast, spentUntilMs } from '@/features/accounts/ledger';
+import { modelsRefusedBy } from '@/features/accounts/offers';
 import { type AccountInput, AccountOptions } from '@/features/accounts/schema';
 import {
   type AccountState,
   accountState,
+  accountStates,
   type Health,
   healthy,
   isHalfOpen,
   restEndMs,
 } from '@/features/accounts/state';
 import { modelsOnlyOf, stampModels } from '@/features/models/models';
+import type { Settings } from '@/features/settings/schema';
 import { settings } from '@/features/settings/settings';
 import { type QuotaKind, quotaKinds } from '@/gemini/tools';
 import { encrypt } from '@/platform/crypto';
@@ -85,6 +89,7 @@ function renewAccount(db: Database, id: string, input: AccountInput) {
       ...sealCookies(input),
       ...newCredential(null),
       ...newHealth(healthy),
+      modelRefusals: { deleteMany: {} },
     },
   });
 }
@@ -115,24 +120,17 @@ export interface AccountSummary {
   reason: string | null;
   faultAtMs: number | null;
   today: Record<QuotaKind, QuotaForecast>;
+  /** The upstream's models that it has turned out not to offer. */
+  lacks: string[];
 }
 
 /** All accounts with their state, in the order in which they came. */
 export async function listAccounts(nowMs: number): Promise<AccountSummary[]> {
   const limits = await settings();
   return [...(await reloadAccounts()).values()].map((account) => {
-    const { id, label, csesidx, weight, maxConcurrent, enabled } = account;
+    const { id, label, csesidx, weight, maxConcurrent } = account;
     const health = healthOf(id);
     const { fault, reason, faultAtMs } = health;
-    const age = { savedAtMs: account.credentialSavedAtMs, expiresAtMs: account.cookieExpiresAtMs };
-    const rests = quotaKinds.map((kind): [QuotaKind, number] => [
-      kind,
-      Math.max(restEndMs(health, kind), spentUntilMs(account, kind, limits, nowMs)),
-    ]);
-    const restUntilMs: AccountSummary['restUntilMs'] = Object.fromEntries(
-      rests.filter(([, untilMs]) => untilMs > nowMs),
-    );
-    const state = accountState(enabled, health, restUntilMs.text ?? 0, age, nowMs);
     const today = forecastOf(account, limits, nowMs);
     return {
       id,
@@ -141,13 +139,13 @@ export async function listAccounts(nowMs: number): Promise<AccountSummary[]> {
       weight,
       maxConcurrent,
       exit: ownExitName(account),
-      state,
+      ...stateOf(account, limits, nowMs),
       isHalfOpen: isHalfOpen(health, 'text'),
-      restUntilMs,
       fault,
       reason,
       faultAtMs,
       today,
+      lacks: modelsRefusedBy(id, nowMs),
     };
   });
 }
@@ -159,6 +157,52 @@ function ownExitName(account: Account): string | null {
   } catch {
     return 'unreadable proxy';
   }
+}
+
+function stateOf(
+  account: Account,
+  limits: Settings,
+  nowMs: number,
+): Pick<AccountSummary, 'state' | 'restUntilMs'> {
+  const health = healthOf(account.id);
+  const age = { savedAtMs: account.credentialSavedAtMs, expiresAtMs: account.cookieExpiresAtMs };
+  const rests = quotaKinds.map((kind): [QuotaKind, number] => [
+    kind,
+    Math.max(restEndMs(health, kind), spentUntilMs(account, kind, limits, nowMs)),
+  ]);
+  const restUntilMs: AccountSummary['restUntilMs'] = Object.fromEntries(
+    rests.filter(([, untilMs]) => untilMs > nowMs),
+  );
+  const state = accountState(account.enabled, health, restUntilMs.text ?? 0, age, nowMs);
+  return { state, restUntilMs };
+}
+
+const unservable: readonly AccountState[] = ['disabled', 'dead', 'needs_human'];
+
+/** How many accounts there are of each sort. */
+export interface AccountCensus {
+  byState: Record<AccountState, number>;
+  /** Those that come back by themselves, by the kind of use that they are not asked for meanwhile. */
+  resting: Record<QuotaKind, number>;
+}
+
+/** Counts the accounts as they stand at `nowMs`, from memory when warm. */
+export async function countAccounts(nowMs: number): Promise<AccountCensus> {
+  const limits = await settings();
+  const standings = [...(await allAccounts()).values()].map((account) =>
+    stateOf(account, limits, nowMs),
+  );
+  const servable = standings.filter(({ state }) => !unservable.includes(state));
+  const count = <T>(all: T[], is: (each: T) => boolean) => all.filter(is).length;
+  const states = accountStates.map((each) => [
+    each,
+    count(standings, ({ state }) => state === each),
+  ]);
+  const kinds = quotaKinds.map((kind) => [
+    kind,
+    count(servable, ({ restUntilMs }) => restUntilMs[kind] !== undefined),
+  ]);
+  return { byState: Object.fromEntries(states), resting: Object.fromEntries(kinds) };
 }
 
 /** What all accounts together may still do today, by kind; null: nothing is known of any limit. */
@@ -194,9 +238,13 @@ export async function getAccount(name: string): Promise<Account> {
   return account;
 }
 
-/** Switches an account on or off. Switching on also forgets what was wrong with it. */
+/**
+ * Switches an account on or off. Switching on also forgets what was wrong with it, and which models
+ * it did not offer.
+ */
 export async function setEnabled(id: string, enabled: boolean): Promise<void> {
-  await update(id, { enabled, ...(enabled && newHealth(healthy)) });
+  const anew = { ...newHealth(healthy), modelRefusals: { deleteMany: {} } };
+  await update(id, { enabled, ...(enabled && anew) });
 }
 
 /** Sets the health of an account for good, over what a running server knows: a test found it out. */

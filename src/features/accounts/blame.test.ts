@@ -16,7 +16,7 @@ process.env.ENCRYPTION_KEY = '0'.repeat(64);
 
 const NOW = Date.parse('2026-11-25T12:00:00Z');
 const settings = Settings.parse({});
-const text: SeatNeed = { kind: 'text', modelId: 'gemini', accountIds: [] };
+const text: SeatNeed = { kind: 'text', modelId: 'gemini', upstreamModelId: null, accountIds: [] };
 const down = new GeminiError('upstream', 'it failed', { status: 503 });
 
 let accounts: Map<string, Account>;

@@ -86,6 +86,20 @@ export async function accessTokenOf(
   return { token: minted.token, fresh: true };
 }
 
+/**
+ * Renews the access token of the account if it has one that is soon over, in the background: whoever
+ * asks for it later does not wait.
+ */
+export function renewTokenAhead(account: Account, connection: GeminiConnection): void {
+  const credential = credentials().get(account.id);
+  if (!credential?.token || credential.minting) return;
+  // Other cookies came in: the next call takes them, and its token is made then.
+  if (account.credentialVersion > credential.version) return;
+  const nowMs = Date.now();
+  if (credential.token.expiresAtMs - nowMs >= RENEW_BEFORE_MS) return;
+  if (nowMs >= credential.renewAfterMs) renewInBackground(account, credential, connection);
+}
+
 /** A failure here shows again when the token is needed: the next caller then waits and meets it. */
 function renewInBackground(
   account: Account,

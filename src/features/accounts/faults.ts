@@ -49,6 +49,18 @@ export function toAppError(error: GeminiError): AppError {
   }
 }
 
+/** What the caller is told of a model that the accounts turned out not to have. */
+export function modelNotOffered(cause?: GeminiError): AppError {
+  return new AppError(
+    'invalid_request',
+    'The workspaces of the accounts do not offer this model.',
+    {
+      param: 'model',
+      cause,
+    },
+  );
+}
+
 function toRequestError(error: GeminiError): AppError {
   if (error.reason === 'PROMPT_TOO_LARGE') {
     return new AppError(
@@ -65,14 +77,7 @@ function toRequestError(error: GeminiError): AppError {
     );
   }
   if (error.reason === 'UNKNOWN_MODEL') {
-    return new AppError(
-      'invalid_request',
-      'The workspaces of the accounts do not offer this model.',
-      {
-        param: 'model',
-        cause: error,
-      },
-    );
+    return modelNotOffered(error);
   }
   return new AppError('invalid_request', 'The upstream did not accept the request.', {
     cause: error,

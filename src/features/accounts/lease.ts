@@ -11,6 +11,7 @@ import { dispatcherFor } from '@/platform/http';
 
 /** An account in use by one request. */
 export interface Lease {
+  account: Account;
   connection: GeminiConnection;
   /** Fires when the caller leaves, the time for all tries is over, or the server must stop. */
   signal: AbortSignal;
@@ -54,6 +55,7 @@ export function leaseOf(
     accessToken,
   });
   return {
+    account,
     connection,
     signal,
     contentBegan,
@@ -82,7 +84,15 @@ export function leaseOf(
   };
 }
 
-function connectionOf(account: Account, kind: QuotaKind, limits: Settings): GeminiConnection {
+/**
+ * The way to the upstream for `account`, with the patience that `kind` asks for.
+ * @throws GeminiError if the stored proxy can't be read
+ */
+export function connectionOf(
+  account: Account,
+  kind: QuotaKind,
+  limits: Settings,
+): GeminiConnection {
   const isMedia = kind !== 'text';
   const { geminiAppUrl, geminiAuthUrl, geminiApiUrl, geminiVerifyUrl } = env();
   return {

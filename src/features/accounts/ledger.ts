@@ -3,7 +3,7 @@ import { afterRefusal, afterUse, leftOn, type Quota, usedOn } from '@/features/a
 import type { Settings } from '@/features/settings/schema';
 import { type QuotaKind, quotaKinds } from '@/gemini/tools';
 import { processState } from '@/platform/process-state';
-import { writeBehind } from '@/platform/write-behind';
+import { addBehind, writeBehind } from '@/platform/write-behind';
 
 /**
  * What each account has done today, by kind: live in this process, and a second later in its rows.
@@ -64,8 +64,9 @@ function change(id: string, kind: QuotaKind, quota: Quota, count: number): void 
   const { byAccount } = ledger();
   const before = byAccount.get(id)?.[kind]?.learnedLimit ?? null;
   byAccount.set(id, { ...byAccount.get(id), [kind]: quota });
-  const learned = quota.learnedLimit === before ? null : quota.learnedLimit;
-  writeBehind(ADD, [id, kind, quota.day, count, learned]);
+  const key = [id, kind, quota.day];
+  if (count > 0) addBehind(ADD, key.join(' '), key, [count]);
+  if (quota.learnedLimit !== before) writeBehind(ADD, [...key, 0, quota.learnedLimit]);
 }
 
 /** Counts what the upstream really did on the account. */

@@ -1,22 +1,26 @@
 import { allAccounts, markUsed } from '@/features/accounts/account-table';
 import { reportFailure, reportSuccess, type Suspicion } from '@/features/accounts/blame';
 import { type Deadline, startDeadline } from '@/features/accounts/deadline';
-import { toAppError } from '@/features/accounts/faults';
+import { modelNotOffered, toAppError } from '@/features/accounts/faults';
 import { type Lease, leaseOf } from '@/features/accounts/lease';
+import { learnFromFailure, learnFromSuccess } from '@/features/accounts/offers';
 import { EMPTY_ANSWER } from '@/features/accounts/rest-rules';
 import type { SeatNeed } from '@/features/accounts/rolls';
 import {
   type Absence,
   answered,
+  isModelLacking,
+  refreshSeat,
   releaseSeat,
   soonestInMs,
   type Turn,
   takeSeat,
 } from '@/features/accounts/seats';
+import { beginAttempt, endAttempt, noteFirstByte, type Trace } from '@/features/accounts/trace';
 import { advanceLine, isAwaited, makeRoom, waitInLine } from '@/features/accounts/wait-queue';
 import type { Settings } from '@/features/settings/schema';
 import { settings } from '@/features/settings/settings';
-import type { Fault, GeminiError } from '@/gemini/errors';
+import type { GeminiError } from '@/gemini/errors';
 import { AppError } from '@/platform/errors';
 
 /** What a request needs of the pool. */
@@ -27,15 +31,6 @@ export interface Need extends SeatNeed {
   signal: AbortSignal;
   /** Filled while it runs, for the request log. */
   trace: Trace;
-}
-
-/** Which accounts a request went to, and what came of it. */
-export interface Trace {
-  requestId: string;
-  tries: number;
-  account: { id: string; label: string } | null;
-  /** The last failure, also of a request that another account then served. */
-  fault: Fault | null;
 }
 
 /** Each costs a use of the quota, and after so many it is the question. */
@@ -52,6 +47,8 @@ interface Passage {
   emptyAnswers: number;
   /** What is left of the time that it may wait in line, all its tries together. */
   waitLeftMs: number;
+  /** The tries that were refused for the model, and of which nobody has learned yet. */
+  refusals: Turn[];
 }
 
 /**
@@ -78,11 +75,13 @@ export async function* withAccount<T>(
     lastError: null,
     emptyAnswers: 0,
     waitLeftMs: limits.queueWaitMs,
+    refusals: [],
   };
   try {
     let isDone = false;
     while (!isDone) isDone = yield* tryOnce(passage, run);
   } finally {
+    learnOffers(passage, false);
     passage.deadline.end();
   }
 }
@@ -95,22 +94,27 @@ async function* tryOnce<T>(
   const { need, limits, deadline, suspicion } = passage;
   deadline.resume();
   const taken = await acquire(passage);
-  const { id, label } = taken.account;
+  const { id } = taken.account;
   passage.tried.add(id);
-  need.trace.tries += 1;
-  need.trace.account = { id, label };
+  const attempt = beginAttempt(need.trace, taken.account);
   let committed = false;
   // An answer that is not streamed comes long after its first word, and says no more of the account.
   let isProven = false;
   const contentBegan = () => {
     deadline.pause();
-    if (!isProven) reportSuccess(taken, need.modelId);
+    if (isProven) return;
     isProven = true;
+    reportSuccess(taken, need.modelId);
+    learnOffers(passage, true);
   };
   try {
     const lease = leaseOf(taken.account, need.kind, limits, deadline.signal, {
       contentBegan,
-      served: () => answered(taken),
+      served() {
+        // What was cut short is counted, too, without a word of an answer.
+        if (!deadline.signal.aborted) noteFirstByte(need.trace, attempt);
+        answered(taken);
+      },
     });
     for await (const value of run(lease)) {
       if (!committed) {
@@ -120,20 +124,30 @@ async function* tryOnce<T>(
       }
       yield value;
     }
+    endAttempt(need.trace, attempt, 'served');
     return true;
   } catch (error) {
     const failure = deadline.explain(error);
     passage.lastError = failure;
-    need.trace.fault = failure.fault;
+    endAttempt(need.trace, attempt, failure);
     reportFailure(taken, failure, limits, suspicion);
+    if (failure.reason === 'UNKNOWN_MODEL') passage.refusals.push(taken);
     if (failure.reason === EMPTY_ANSWER) passage.emptyAnswers += 1;
     const isOver = committed || isFinal(failure) || passage.emptyAnswers >= MAX_EMPTY_ANSWERS;
     if (isOver || deadline.signal.aborted) throw toAppError(failure);
     return false;
   } finally {
+    endAttempt(need.trace, attempt, null);
     releaseSeat(taken);
     advanceLine();
   }
+}
+
+function learnOffers({ need, refusals }: Passage, isServed: boolean): void {
+  const learn = isServed ? learnFromSuccess : learnFromFailure;
+  const fresh = refusals.splice(0);
+  learn(need.upstreamModelId, fresh, Date.now());
+  for (const { account } of fresh) refreshSeat(account.id);
 }
 
 /** A failure that no other account would mend. */
@@ -175,8 +189,12 @@ async function acquire(passage: Passage): Promise<Turn> {
   const hasTriedNone = tried.size === 0;
   const waitMs = passage.waitLeftMs;
   const caller = need.callerId;
-  const waited = await waitInLine({ caller, key, hasTriedNone, attempt, waitMs, signal });
-  passage.waitLeftMs -= performance.now() - startedAt;
+  const line = { caller, key, hasTriedNone, attempt, waitMs, signal };
+  const waited = await waitInLine(line).finally(() => {
+    const waitedMs = performance.now() - startedAt;
+    passage.waitLeftMs -= waitedMs;
+    need.trace.queueMs += Math.round(waitedMs);
+  });
   if (waited) return waited;
   throw signal.aborted ? toAppError(deadline.explain(null)) : refusal(passage, absence);
 }
@@ -198,6 +216,7 @@ function refusal({ need, lastError }: Passage, { guard, returnInMs }: Absence): 
       retryAfterMs: waitMs,
     });
   }
+  if (isModelLacking(need)) return modelNotOffered();
   return new AppError(
     'no_account_available',
     'No account is there that can serve. The operator must look at the accounts.',

@@ -1,6 +1,7 @@
 import type { Account } from '@/features/accounts/account-table';
 import type { Guards } from '@/features/accounts/guard';
 import { healthOf } from '@/features/accounts/health';
+import { isRefusedBySome } from '@/features/accounts/offers';
 import { Roster } from '@/features/accounts/roster';
 import {
   type Circumstances,
@@ -8,6 +9,7 @@ import {
   type Place,
   type Seat,
   standingOf,
+  type Use,
 } from '@/features/accounts/seat-standing';
 import { isHalfOpen } from '@/features/accounts/state';
 import type { Settings } from '@/features/settings/schema';
@@ -17,8 +19,12 @@ import type { QuotaKind } from '@/gemini/tools';
 export interface SeatNeed {
   kind: QuotaKind;
   modelId: string;
+  /** What the upstream is told; null: nothing. */
+  upstreamModelId: string | null;
   /** The accounts that may serve it; empty: every account. */
   accountIds: readonly string[];
+  /** Taken before all others, if it may serve now and is not expected to refuse or to be slow. */
+  preferredId?: string | null;
 }
 
 /**
@@ -49,23 +55,30 @@ const MAX_ROLLS = 100;
 // A list of accounts comes from the table of models, the same object for all requests.
 const listNames = new WeakMap<readonly string[], string>();
 
-function nameOf({ kind, accountIds }: SeatNeed): string {
-  if (accountIds.length === 0) return kind;
+/** What the roll for `need` is for: models that nobody refuses share theirs. */
+function purposeOf({ kind, upstreamModelId }: SeatNeed): Use {
+  return { kind, upstreamModelId: isRefusedBySome(upstreamModelId) ? upstreamModelId : null };
+}
+
+function nameOf({ kind, upstreamModelId }: Use, accountIds: readonly string[]): string {
+  const use = upstreamModelId === null ? kind : `${kind}/${upstreamModelId}`;
+  if (accountIds.length === 0) return use;
   let name = listNames.get(accountIds);
   if (name === undefined) {
     name = accountIds.join(' ');
     listNames.set(accountIds, name);
   }
-  return `${kind} ${name}`;
+  return `${use} ${name}`;
 }
 
 /** The roll of those who may serve `need`, with all in it whose time has come by now. */
 export function rollOf(pool: Seats, need: SeatNeed, nowMs: number): Roll {
-  const name = nameOf(need);
+  const use = purposeOf(need);
+  const name = nameOf(use, need.accountIds);
   let roll = pool.rolls.get(name);
   if (!roll) {
     if (pool.rolls.size >= MAX_ROLLS) forgetRolls(pool);
-    roll = makeRoll(pool, need, nowMs);
+    roll = makeRoll(pool, use, need.accountIds, nowMs);
     pool.rolls.set(name, roll);
   }
   for (const roster of [roll.well, roll.halfOpen]) {
@@ -77,7 +90,7 @@ export function rollOf(pool: Seats, need: SeatNeed, nowMs: number): Roll {
   return roll;
 }
 
-function makeRoll(pool: Seats, { kind, accountIds }: SeatNeed, nowMs: number): Roll {
+function makeRoll(pool: Seats, use: Use, accountIds: readonly string[], nowMs: number): Roll {
   const allowed = new Set(accountIds);
   const seats = [...pool.seats.values()].filter(
     ({ account }) => allowed.size === 0 || allowed.has(account.id),
@@ -86,13 +99,13 @@ function makeRoll(pool: Seats, { kind, accountIds }: SeatNeed, nowMs: number): R
   const halfOpen = new Roster(seats.length);
   const { settings, guards } = pool;
   if (settings) {
-    const standings = seats.map((seat) => standingOf(seat, kind, { settings, guards }, nowMs));
-    const isOpen = seats.map(({ account }) => isHalfOpen(healthOf(account.id), kind));
+    const standings = seats.map((seat) => standingOf(seat, use, { settings, guards }, nowMs));
+    const isOpen = seats.map(({ account }) => isHalfOpen(healthOf(account.id), use.kind));
     well.fill(standings.map((standing, place) => (isOpen[place] ? out : standing)));
     halfOpen.fill(standings.map((standing, place) => (isOpen[place] ? standing : out)));
   }
   seats.forEach((seat, index) => {
-    seat.places.push({ well, halfOpen, index, kind });
+    seat.places.push({ ...use, well, halfOpen, index });
   });
   return { seats, well, halfOpen };
 }
@@ -111,7 +124,7 @@ export function rank({ settings, guards }: Seats, seat: Seat, nowMs: number): vo
 
 function stand(seat: Seat, place: Place, circumstances: Circumstances, nowMs: number): void {
   const { well, halfOpen, index, kind } = place;
-  const standing = standingOf(seat, kind, circumstances, nowMs);
+  const standing = standingOf(seat, place, circumstances, nowMs);
   const isOpen = isHalfOpen(healthOf(seat.account.id), kind);
   well.put(index, isOpen ? out : standing);
   halfOpen.put(index, isOpen ? standing : out);

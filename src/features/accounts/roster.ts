@@ -108,6 +108,11 @@ export class Roster {
     return this.#at(this.#weight, 1);
   }
 
+  /** Whether the place is among the ready ones. */
+  isReady(place: number): boolean {
+    return this.#standings[place]?.isReady ?? false;
+  }
+
   /** A ready place at random, by weight; -1 if none is ready. `random` is from 0 to below 1. */
   draw(random: number): number {
     if (this.first() < 0) return -1;

@@ -2,6 +2,7 @@ import type { Account } from '@/features/accounts/account-table';
 import { type Guards, probeAtMs } from '@/features/accounts/guard';
 import { healthOf } from '@/features/accounts/health';
 import { headroomOf, leftOf, quotaDayEndMs, spentUntilMs } from '@/features/accounts/ledger';
+import { refusedUntilMs } from '@/features/accounts/offers';
 import type { Roster, Standing } from '@/features/accounts/roster';
 import { type Candidate, rankOf } from '@/features/accounts/selection';
 import { askableFromMs, isHalfOpen } from '@/features/accounts/state';
@@ -22,18 +23,26 @@ export interface Seat {
   pass: number;
   /** The turns that probe it while it is half open, by kind. */
   probes: Partial<Record<QuotaKind, number>>;
+  /** When a request took it last, by `performance.now`. */
+  usedAtMs: number;
   /** When each text turn began that has no word of an answer yet, oldest first. */
   unanswered: Map<number, number>;
   /** Where it stands in the rosters. */
   places: Place[];
 }
 
+/** What a roll is for. */
+export interface Use {
+  kind: QuotaKind;
+  /** Null: several models, or the upstream is not told one. */
+  upstreamModelId: string | null;
+}
+
 /** Where a seat stands on one roll. */
-export interface Place {
+export interface Place extends Use {
   well: Roster;
   halfOpen: Roster;
   index: number;
-  kind: QuotaKind;
 }
 
 /** What else a standing depends on. */
@@ -66,14 +75,17 @@ export function seatFromMs(
   return Math.max(fromMs, spentUntilMs(account, kind, settings, nowMs), guardMs);
 }
 
-/** How the seat stands among those that could serve `kind`. */
+/** How the seat stands among those that could serve `kind` by that model. */
 export function standingOf(
   seat: Seat,
-  kind: QuotaKind,
+  { kind, upstreamModelId }: Use,
   circumstances: Circumstances,
   nowMs: number,
 ): Standing {
   const { settings } = circumstances;
+  const refusedMs = refusedUntilMs(seat.account.id, upstreamModelId);
+  // Nobody is told to wait for an account that does not offer the model.
+  if (refusedMs > nowMs) return outUntil(refusedMs, NEVER);
   const fromMs = seatFromMs(seat, kind, circumstances, nowMs);
   if (fromMs === NEVER) return out;
   const health = healthOf(seat.account.id);

@@ -2,12 +2,14 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Account } from '@/features/accounts/account-table';
 import { healthOf, setHealth } from '@/features/accounts/health';
 import { countUse, learnLimit } from '@/features/accounts/ledger';
+import { learnFromSuccess } from '@/features/accounts/offers';
 import { nextPacificMidnight } from '@/features/accounts/pacific-day';
 import type { Failure } from '@/features/accounts/rest-rules';
 import type { SeatNeed } from '@/features/accounts/rolls';
 import {
   answered,
   currentTurn,
+  isModelLacking,
   refreshSeat,
   releaseSeat,
   soonestInMs,
@@ -35,7 +37,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const text: SeatNeed = { kind: 'text', modelId: 'gemini', accountIds: [] };
+const text: SeatNeed = { kind: 'text', modelId: 'gemini', upstreamModelId: null, accountIds: [] };
 const images: SeatNeed = { ...text, kind: 'images' };
 const videos: SeatNeed = { ...text, kind: 'videos' };
 
@@ -60,6 +62,8 @@ function poolOf(accounts: Map<string, Account>, settings = usual) {
     },
   };
 }
+
+const refusalBy = (id: string) => ({ account: { id }, healthEpoch: 0 });
 
 function failNow(id: string, failure: Partial<Failure>, kind: QuotaKind = 'text'): void {
   const what: Failure = {
@@ -97,6 +101,48 @@ describe('takeSeat', () => {
     expect(turnsOf('a', 100)).toBeLessThanOrEqual(27);
   });
 
+  it('takes the preferred account out of turn, and the others before its next', () => {
+    const { next } = poolOf(handMadeAccounts({}, {}, {}));
+    const preferB = { ...text, preferredId: 'b' };
+    expect([1, 2, 3].map(() => next(preferB))).toEqual(['b', 'b', 'b']);
+    expect([1, 2, 3, 4, 5, 6].map(() => next())).toEqual(['a', 'c', 'a', 'c', 'a', 'c']);
+  });
+
+  it('takes another one if the preferred account may not serve, is busy, or slow', () => {
+    const { next, turn } = poolOf(handMadeAccounts({}, { maxConcurrent: 1 }, { enabled: false }));
+    const prefer = (preferredId: string) => ({ ...text, preferredId });
+    expect(next(prefer('b'), new Set(['b']))).toBe('a');
+    expect(next(prefer('c'))).not.toBe('c');
+    expect(next(prefer('deleted'))).not.toBeNull();
+    expect(next({ ...prefer('b'), accountIds: ['a'] })).toBe('a');
+    const taken = turn(prefer('b'));
+    expect([taken.account.id, next(prefer('b'))]).toEqual(['b', 'a']);
+    releaseSeat(taken);
+    failNow('b', { fault: 'overload' });
+    expect(next(prefer('b'))).toBe('a');
+    turn(prefer('a'));
+    vi.advanceTimersByTime(11_000);
+    expect(next(prefer('a'))).toBe('b');
+  });
+
+  it('does not prefer an account that has failed to one that is well', () => {
+    const { next } = poolOf(handMadeAccounts({}, {}));
+    const preferB = { ...text, preferredId: 'b' };
+    expect([next(preferB), next(preferB)]).toEqual(['b', 'b']);
+    failNow('b', { fault: 'overload' });
+    vi.advanceTimersByTime(10_000);
+    expect(next(preferB)).toBe('a');
+    expect(next(preferB, new Set(['a']))).toBe('b');
+  });
+
+  it('asks past a guard neither what was tried nor who lacks the model', () => {
+    const accounts = handMadeAccounts({}, {}, {});
+    const pro = { ...text, modelId: 'pro', upstreamModelId: 'gemini-pro' };
+    learnFromSuccess('gemini-pro', [refusalBy('a')], NOW);
+    const options = { tried: new Set(['b']), passesGuard: true };
+    expect(takeSeat(pro, options, accounts, usual)).toMatchObject({ account: { id: 'c' } });
+  });
+
   it('gives each taken seat its own turn', () => {
     const { turn } = poolOf(handMadeAccounts({}, {}));
     expect([turn().turn, turn().turn, turn().turn]).toEqual([1, 2, 3]);
@@ -122,6 +168,39 @@ describe('takeSeat', () => {
     expect([next(only), next(only)]).toEqual(['b', 'b']);
     expect(next({ ...only, accountIds: ['gone'] })).toBeNull();
     expect([next(), next()]).toEqual(['a', 'c']);
+  });
+
+  it('does not ask an account for a model that it has turned out not to offer', () => {
+    const { next, take } = poolOf(handMadeAccounts({}, {}, {}));
+    const pro = { ...text, modelId: 'pro', upstreamModelId: 'gemini-pro' };
+    const listed = { ...pro, modelId: 'listed', accountIds: ['a', 'b'] };
+    expect([next(pro), next(listed)]).toEqual(['a', 'b']);
+    learnFromSuccess('gemini-pro', [refusalBy('b')], NOW);
+    refreshSeat('b');
+    expect([1, 2, 3, 4].map(() => next(pro))).toEqual(['c', 'a', 'c', 'a']);
+    expect([next(listed), next(listed)]).toEqual(['a', 'a']);
+    expect(next(pro, new Set(['a', 'c']))).toBeNull();
+    expect(next(text)).toBe('b');
+    learnFromSuccess('gemini-pro', [refusalBy('a')], NOW);
+    refreshSeat('a');
+    expect(take(listed)).toEqual({ returnInMs: null, guard: null });
+    expect([isModelLacking(listed), isModelLacking(pro), isModelLacking(text)]).toEqual([
+      true,
+      true,
+      false,
+    ]);
+    vi.advanceTimersByTime(24 * 3_600_000);
+    expect([next(listed), next(listed)].sort()).toEqual(['a', 'b']);
+    expect(isModelLacking(listed)).toBe(false);
+  });
+
+  it('does not blame the model where no account could serve anyway', () => {
+    const { take } = poolOf(handMadeAccounts({}, { enabled: false }));
+    const pro = { ...text, modelId: 'pro', upstreamModelId: 'gemini-pro' };
+    learnFromSuccess('gemini-pro', [refusalBy('a'), refusalBy('b')], NOW);
+    setHealth('a', { ...healthy, condition: 'needs_human' });
+    expect(take(pro)).toEqual({ returnInMs: null, guard: null });
+    expect(isModelLacking(pro)).toBe(false);
   });
 
   it('follows the settings and the accounts when they change', () => {

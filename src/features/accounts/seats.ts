@@ -1,4 +1,4 @@
-import { type Account, allAccounts } from '@/features/accounts/account-table';
+import type { Account } from '@/features/accounts/account-table';
 import { forgetCredentials } from '@/features/accounts/credentials';
 import { exitOf } from '@/features/accounts/exit';
 import {
@@ -12,6 +12,7 @@ import {
   takeProbe,
 } from '@/features/accounts/guard';
 import { followClock, healthEpochOf, healthOf } from '@/features/accounts/health';
+import { refusedUntilMs } from '@/features/accounts/offers';
 import {
   forgetRolls,
   type Roll,
@@ -68,6 +69,16 @@ function state(): Seats {
   }));
 }
 
+/** The accounts as they stand. `accounts` and `settings` are those in force. */
+export function currentSeats(
+  accounts: ReadonlyMap<string, Account>,
+  settings: Settings,
+): Pick<Seats, 'seats' | 'guards'> {
+  const pool = state();
+  follow(pool, accounts, settings);
+  return pool;
+}
+
 /** What the guard watches. */
 export function poolGuards(): Guards {
   return state().guards;
@@ -100,18 +111,21 @@ export function takeSeat(
   const nowMs = Date.now();
   const roll = rollOf(pool, need, nowMs);
   if (passesGuard) {
-    const seat = nextPastGuard(roll, need.kind, tried, settings, nowMs);
-    if (seat) return claim(pool, seat, need.kind, settings, nowMs);
+    const seat = nextPastGuard(roll, need, tried, settings, nowMs);
+    if (seat) return claim(pool, seat, need, settings, nowMs);
   }
   const shut = shutGuard(pool.guards, ['upstream', `model ${need.modelId}`], nowMs);
+  // A first try may probe one that has failed; after that the request had its share of those.
+  const mayProbe = tried.size === 0 && !isAnyOpen(pool.guards);
+  const choose = () =>
+    preferredSeat(pool, roll, need, settings, nowMs) ?? next(roll, mayProbe, settings);
   const { seat, backAtMs } = withoutTried(pool, roll, tried, nowMs, () => ({
-    // A first try may probe one that has failed; after that the request had its share of those.
-    seat: shut ? undefined : next(roll, tried.size === 0 && !isAnyOpen(pool.guards), settings),
+    seat: shut ? undefined : choose(),
     backAtMs: returnAtMs(roll),
   }));
   if (seat) {
     takeProbes(pool, seat.exit, need.modelId, nowMs);
-    return claim(pool, seat, need.kind, settings, nowMs);
+    return claim(pool, seat, need, settings, nowMs);
   }
   if (backAtMs === Number.POSITIVE_INFINITY) return { returnInMs: null, guard: null };
   if (shut) {
@@ -120,6 +134,21 @@ export function takeSeat(
   }
   const guard = guardUntil(pool.guards, backAtMs)?.failure ?? null;
   return { returnInMs: Math.max(0, backAtMs - nowMs), guard };
+}
+
+/** The account that `need` prefers, if nothing speaks against it: one that has failed is not it. */
+function preferredSeat(
+  { seats }: Seats,
+  { well }: Roll,
+  { kind, preferredId = null }: SeatNeed,
+  settings: Settings,
+  nowMs: number,
+): Seat | null {
+  const seat = preferredId === null ? undefined : seats.get(preferredId);
+  const place = seat?.places.find((each) => each.well === well);
+  if (!seat || !place || !well.isReady(place.index)) return null;
+  const { isSlow, headroom } = candidateOf(seat, kind, settings, nowMs);
+  return isSlow || headroom === 0 ? null : seat;
 }
 
 /** The next seat: well and half-open ones alike if the request may probe, else well ones first. */
@@ -137,7 +166,7 @@ function next(roll: Roll, mayProbe: boolean, settings: Settings): Seat | undefin
 /** The best of those that only a guard keeps out, found by looking at all. */
 function nextPastGuard(
   { seats }: Roll,
-  kind: QuotaKind,
+  { kind, upstreamModelId }: SeatNeed,
   tried: ReadonlySet<string>,
   settings: Settings,
   nowMs: number,
@@ -145,7 +174,7 @@ function nextPastGuard(
   const circumstances = { settings, guards: new Map() };
   const ready = seats
     .filter(({ account }) => !tried.has(account.id))
-    .map((seat) => ({ seat, ...standingOf(seat, kind, circumstances, nowMs) }))
+    .map((seat) => ({ seat, ...standingOf(seat, { kind, upstreamModelId }, circumstances, nowMs) }))
     .filter(({ isReady }) => isReady);
   const isWell = ({ seat }: { seat: Seat }) => !isHalfOpen(healthOf(seat.account.id), kind);
   ready.sort(
@@ -164,6 +193,20 @@ export function soonestInMs(need: SeatNeed): number | null {
   return Number.isFinite(atMs) ? Math.max(0, atMs - nowMs) : null;
 }
 
+/** Whether there are accounts that could serve `need` if they offered its model. */
+export function isModelLacking(need: SeatNeed): boolean {
+  const pool = state();
+  const { settings, guards } = pool;
+  const nowMs = Date.now();
+  if (!settings) return false;
+  return rollOf(pool, need, nowMs).seats.some(
+    (seat) =>
+      refusedUntilMs(seat.account.id, need.upstreamModelId) > nowMs &&
+      healthOf(seat.account.id).condition === 'ok' &&
+      Number.isFinite(seatFromMs(seat, need.kind, { settings, guards }, nowMs)),
+  );
+}
+
 /** Of these guards the one that lets nothing through for the longest time. */
 function shutGuard(guards: Guards, scopes: Scope[], nowMs: number): Guard['open'] {
   if (guards.size === 0) return null;
@@ -180,15 +223,24 @@ function guardUntil(guards: Guards, timeMs: number): Guard['open'] {
   return null;
 }
 
-function claim(pool: Seats, seat: Seat, kind: QuotaKind, settings: Settings, nowMs: number): Turn {
+function claim(
+  pool: Seats,
+  seat: Seat,
+  { kind, preferredId }: SeatNeed,
+  settings: Settings,
+  nowMs: number,
+): Turn {
   const { account, exit } = seat;
   pool.turns += 1;
   seat.inFlight += 1;
+  seat.usedAtMs = performance.now();
   // Media take their time.
   if (kind === 'text') seat.unanswered.set(pool.turns, nowMs);
   // Stride scheduling: whoever was away joins at the present, and does not make up for it.
-  pool.virtualTime = Math.max(pool.virtualTime, seat.pass);
-  seat.pass = pool.virtualTime + 1 / effectiveWeight(candidateOf(seat, kind, settings, nowMs));
+  const pass = Math.max(pool.virtualTime, seat.pass);
+  // One that is taken out of turn does not move the others on: they get theirs before its next.
+  if (account.id !== preferredId) pool.virtualTime = pass;
+  seat.pass = pass + 1 / effectiveWeight(candidateOf(seat, kind, settings, nowMs));
   if (isHalfOpen(healthOf(account.id), kind)) seat.probes[kind] = pool.turns;
   rank(pool, seat, nowMs);
   return { account, kind, turn: pool.turns, healthEpoch: healthEpochOf(account.id), exit };
@@ -235,23 +287,6 @@ export function refreshSeat(id: string): void {
 /** Ranks all accounts anew, when they are needed. */
 export function refreshAll(): void {
   forgetRolls(state());
-}
-
-/**
- * Whether a text would find an account now: a well one, or one whose rest is over, and no guard in
- * the way before its next probe.
- */
-export async function hasReadySeat(settings: Settings): Promise<boolean> {
-  const pool = state();
-  follow(pool, await allAccounts(), settings);
-  const nowMs = Date.now();
-  const { guards } = pool;
-  if (probeAtMs(guards, 'upstream') > nowMs) return false;
-  return [...pool.seats.values()].some(
-    (seat) =>
-      seatFromMs(seat, 'text', { settings, guards }, nowMs) <= nowMs &&
-      healthOf(seat.account.id).condition === 'ok',
-  );
 }
 
 /** Follows what has changed of accounts, settings and clock since the last call. */
@@ -311,7 +346,9 @@ function makeSeats(pool: Seats, accounts: ReadonlyMap<string, Account>, settings
   pool.seats = new Map();
   for (const account of accounts.values()) {
     const unanswered = new Map<number, number>();
-    const underWay = known.get(account.id) ?? { inFlight: 0, pass: 0, probes: {}, unanswered };
+    const usedAtMs = Number.NEGATIVE_INFINITY;
+    const idle = { inFlight: 0, pass: 0, probes: {}, usedAtMs, unanswered };
+    const underWay = known.get(account.id) ?? idle;
     const position = pool.seats.size;
     const exit = exitKeyOf(account, settings);
     const healthEpoch = healthEpochOf(account.id);

@@ -15,15 +15,18 @@ import type { QuotaKind } from '@/gemini/tools';
  * the metrics read it from here and nowhere else. Pure: time comes in as an argument.
  */
 
-/** How an account stands, by the names of design 9. */
-export type AccountState =
-  | 'fresh'
-  | 'ageing'
-  | 'resting'
-  | 'renewing'
-  | 'needs_human'
-  | 'disabled'
-  | 'dead';
+/** How an account may stand, by the names of design 9, from the best to the worst. */
+export const accountStates = [
+  'fresh',
+  'ageing',
+  'resting',
+  'renewing',
+  'needs_human',
+  'disabled',
+  'dead',
+] as const;
+
+export type AccountState = (typeof accountStates)[number];
 
 /**
  * Why one kind of use rests. It stays when the rest is over, until a use succeeds: meanwhile the

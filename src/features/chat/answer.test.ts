@@ -3,18 +3,24 @@ import type { AddressInfo } from 'node:net';
 import { Agent } from 'undici';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Lease } from '@/features/accounts/lease';
-import { answer, newChoice, type Piece, type Question } from '@/features/chat/answer';
+import { answer, newChoice, type Piece } from '@/features/chat/answer';
+import { noThread } from '@/features/chat/continuation';
+import type { Question } from '@/features/chat/question';
+import { Settings } from '@/features/settings/schema';
 import { isGeminiError } from '@/gemini/errors';
+import { handMadeAccounts } from '../../../e2e/support/hand-made-accounts';
 
 const question: Question = {
-  prompt: 'Draw',
+  messages: [],
+  prompt: () => 'Draw',
+  thread: noThread,
+  conversationId: null,
   modelId: null,
   tools: ['image'],
   languageCode: 'en-US',
-  timeZone: 'Etc/UTC',
   stop: [],
   maxTokens: null,
-  thoughtsHoldMs: 5000,
+  settings: Settings.parse({ thoughtsHoldMs: 5_000, sessionStockPerAccount: 0 }),
 };
 
 const text = (value: string) => ({ text: value });
@@ -28,6 +34,7 @@ const say = (...contents: object[]) => ({
 const last = { streamAssistResponse: { answer: { state: 'SUCCEEDED' } } };
 const error = { error: { code: 500 } };
 
+const [account] = handMadeAccounts({}).values();
 const agent = new Agent();
 let asked: unknown;
 let elements: object[] = [];
@@ -56,7 +63,9 @@ afterAll(async () => {
 beforeEach(() => {
   const url = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}`;
   told = [];
+  if (!account) throw new Error('no account was made');
   lease = {
+    account,
     connection: {
       endpoints: { appUrl: url, authUrl: url, apiUrl: url, verifyUrl: url },
       dispatcher: agent,

@@ -1,35 +1,29 @@
 import type { Lease } from '@/features/accounts/lease';
 import { EMPTY_ANSWER } from '@/features/accounts/rest-rules';
+import { type Citation, type CitedText, createCitedText } from '@/features/chat/citations';
+import { openConversation } from '@/features/chat/opening';
+import type { Question } from '@/features/chat/question';
 import { createReplyText, type ReplyText } from '@/features/chat/reply-text';
-import { createSession, type GeminiIdentity, type GeminiTurn, openAnswer } from '@/gemini/client';
-import { GeminiError, isGeminiError } from '@/gemini/errors';
+import { GeminiError } from '@/gemini/errors';
 import type { GeminiEvent } from '@/gemini/events';
-import { type GeminiTool, quotaKindOfFile } from '@/gemini/tools';
+import { quotaKindOfFile } from '@/gemini/tools';
 
 /** A step of one choice's reply. */
 export type Piece =
   | { type: 'reasoning'; index: number; text: string }
   | { type: 'text'; index: number; text: string }
+  /** The sources of the whole reply, once, right before `finish`; not where there are none. */
+  | { type: 'citations'; index: number; citations: Citation[] }
   | { type: 'finish'; index: number; reason: 'stop' | 'length' };
-
-/** What is asked of the upstream, the same on every account. */
-export interface Question {
-  prompt: string;
-  modelId: string | null;
-  tools: readonly GeminiTool[];
-  languageCode: string;
-  timeZone: string;
-  stop: string[];
-  maxTokens: number | null;
-  /** How long thoughts wait for the first answer text. */
-  thoughtsHoldMs: number;
-}
 
 /** One choice in the making. */
 export interface Choice {
   index: number;
   reply: ReplyText;
+  /** What was given out of it. */
+  text: string;
   reasoning: ReplyText;
+  cited: CitedText;
   /** The ids of its generated files. */
   files: Set<string>;
   /** Whether the reply's text stands within a line. */
@@ -41,8 +35,10 @@ export function newChoice(index: number, { stop, maxTokens }: Question): Choice 
   return {
     index,
     reply: createReplyText({ stop, maxTokens }),
+    text: '',
     // Without limits, but it never lets half a character out.
     reasoning: createReplyText({ stop: [], maxTokens: null }),
+    cited: createCitedText(),
     files: new Set(),
     isMidLine: false,
   };
@@ -63,11 +59,12 @@ export async function* answer(
   signal: AbortSignal,
 ): AsyncGenerator<Piece[], void, undefined> {
   const { index, reply } = choice;
-  const { events, first } = await ask(lease, question, signal);
+  const { first, events, close } = await openConversation(lease, question, signal);
   let answered = false;
   try {
     if (!first.done) lease.served('text');
-    let { batch, reading } = await holdThoughts(first, events, question.thoughtsHoldMs);
+    const { thoughtsHoldMs } = question.settings;
+    let { batch, reading } = await holdThoughts(first, events, thoughtsHoldMs);
     while (batch) {
       batch = takeFiles(batch, choice, lease);
       const pieces = toPieces(batch, choice);
@@ -78,8 +75,12 @@ export async function* answer(
       if (batch.at(-1)?.type === 'end' || reply.finishReason) {
         if (!answered) throw emptyAnswer();
         const rest = reply.finish();
-        if (rest) pieces.push({ type: 'text', index, text: rest });
+        if (rest) pieces.push(textPiece(choice, rest));
+        const citations = choice.cited.citations(choice.text.length);
+        if (citations.length > 0) pieces.push({ type: 'citations', index, citations });
         pieces.push({ type: 'finish', index, reason: reply.finishReason ?? 'stop' });
+        // Before the caller has it all, and may ask on.
+        if (reply.finishReason === null) close(choice.text);
         yield pieces;
         return;
       }
@@ -88,6 +89,7 @@ export async function* answer(
       reading = null;
     }
   } finally {
+    close(null);
     await events.return?.();
   }
 }
@@ -116,7 +118,7 @@ function takeFiles(batch: GeminiEvent[], { files }: Choice, lease: Lease): Gemin
 }
 
 function toPieces(batch: GeminiEvent[], choice: Choice): Piece[] {
-  const { index, reply, reasoning } = choice;
+  const { index, reply, reasoning, cited } = choice;
   const pieces: Piece[] = [];
   for (const event of batch) {
     if (reply.finishReason) break;
@@ -126,57 +128,28 @@ function toPieces(batch: GeminiEvent[], choice: Choice): Piece[] {
       if (text) pieces.push({ type: 'reasoning', index, text });
       continue;
     }
+    if (event.type === 'citations') {
+      cited.cite(event);
+      continue;
+    }
     const said = event.type === 'file' ? lineOfFile(event.mimeType, choice) : event.text;
+    if (event.type === 'file') cited.inserted(said);
+    else cited.said(said);
     if (said !== '') choice.isMidLine = !said.endsWith('\n');
     const text = reply.push(said);
-    if (text) pieces.push({ type: 'text', index, text });
+    if (text) pieces.push(textPiece(choice, text));
   }
   return pieces;
+}
+
+function textPiece(choice: Choice, text: string): Piece {
+  choice.text += text;
+  return { type: 'text', index: choice.index, text };
 }
 
 /** Stands for a generated file as long as files are not passed on. */
 function lineOfFile(mimeType: string, { isMidLine }: Choice): string {
   return `${isMidLine ? '\n' : ''}[a generated file: ${mimeType}]\n`;
-}
-
-async function ask(lease: Lease, question: Question, signal: AbortSignal): Promise<Opened> {
-  const { prompt, modelId, tools, languageCode, timeZone } = question;
-  for (let again = false; ; again = true) {
-    const sessionName = await lease.call(
-      (identity) => createSession(lease.connection, identity, signal),
-      { configFault: true },
-    );
-    const turn = { sessionName, prompt, modelId, tools, languageCode, timeZone };
-    try {
-      return await lease.call((identity) => open(lease, identity, turn, signal));
-    } catch (error) {
-      // The session is gone or another's: a new one, once (protocol 17.1).
-      if (again || !isGeminiError(error) || error.fault !== 'state') throw error;
-    }
-  }
-}
-
-/** An answer that has begun: its first batch was read, since it may be a refusal like any other. */
-interface Opened {
-  events: AsyncIterator<GeminiEvent[], undefined>;
-  first: IteratorResult<GeminiEvent[], undefined>;
-}
-
-async function open(
-  lease: Lease,
-  identity: GeminiIdentity,
-  turn: GeminiTurn,
-  signal: AbortSignal,
-): Promise<Opened> {
-  const answer = await openAnswer(lease.connection, identity, turn, signal);
-  const events = answer[Symbol.asyncIterator]();
-  try {
-    return { events, first: await events.next() };
-  } catch (error) {
-    // The upstream works on for a caller who has left.
-    if (isGeminiError(error) && error.fault === 'client_left') lease.served('text');
-    throw error;
-  }
 }
 
 interface FirstBatch {
@@ -216,5 +189,5 @@ async function holdThoughts(
 }
 
 function isAllThoughts(batch: GeminiEvent[]): boolean {
-  return batch.every((event) => event.type === 'thought');
+  return batch.every((event) => event.type === 'thought' || event.type === 'citations');
 }

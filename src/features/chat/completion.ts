@@ -1,11 +1,13 @@
 import type { Lease } from '@/features/accounts/lease';
-import { type Trace, withAccount } from '@/features/accounts/pool';
-import { answer, type Choice, newChoice, type Piece, type Question } from '@/features/chat/answer';
+import { withAccount } from '@/features/accounts/pool';
+import type { Trace } from '@/features/accounts/trace';
+import { answer, type Choice, newChoice, type Piece } from '@/features/chat/answer';
+import { accountOfConversation } from '@/features/chat/conversations';
 import { merge } from '@/features/chat/merge';
-import { toPrompt } from '@/features/chat/to-gemini';
+import { type Question, questionOf } from '@/features/chat/question';
 import { countTokens } from '@/features/chat/tokens';
 import type { ApiKey } from '@/features/keys/keys';
-import { getModel } from '@/features/models/models';
+import { getModel, type Model } from '@/features/models/models';
 import { settings } from '@/features/settings/settings';
 import type { ChatCompletionParameters } from '@/openai/chat';
 
@@ -29,6 +31,8 @@ export interface TokenUsage {
 
 /** A completion under way. Nothing is asked of the upstream before `pieces` is iterated. */
 export interface Completion {
+  /** What is asked, whatever alias the caller used. */
+  model: Model;
   /**
    * Streamed: batches as the upstream's pieces come, the choices told apart by `index`. Not
    * streamed: one batch, when all is there, so that until then another account can be tried.
@@ -48,21 +52,16 @@ export async function createCompletion(
   caller: Caller,
 ): Promise<Completion> {
   const model = await getModel(caller.key.models, parameters.model);
-  const { timeZone, thoughtsHoldMs } = await settings();
-  const question: Question = {
-    prompt: toPrompt(parameters.messages),
-    modelId: model.upstreamModelId,
-    tools: model.tools,
-    languageCode: caller.languageCode,
-    timeZone,
-    stop: parameters.stop,
-    maxTokens: parameters.maxTokens,
-    thoughtsHoldMs,
-  };
+  const limits = await settings();
+  const who = { keyId: caller.key.id, languageCode: caller.languageCode };
+  const question = questionOf(parameters, model, who, limits);
+  const { thread, conversationId } = question;
   let choices: Choice[] = [];
-  const { quotaKind: kind, id: modelId, accountIds } = model;
+  const { quotaKind: kind, id: modelId, upstreamModelId, accountIds } = model;
   const { key, signal, trace } = caller;
-  const need = { callerId: key.id, kind, modelId, accountIds, signal, trace };
+  const preferredId = accountOfConversation(thread.prefixes, conversationId, limits);
+  const seat = { kind, modelId, upstreamModelId, accountIds, preferredId };
+  const need = { ...seat, callerId: key.id, signal, trace };
   const pieces = withAccount(need, (lease) => {
     choices = Array.from({ length: parameters.n }, (_, index) => newChoice(index, question));
     const answers = answersOf(lease, question, choices);
@@ -70,9 +69,10 @@ export async function createCompletion(
   });
   let promptTokens: number | null = null;
   return {
+    model,
     pieces,
     usage() {
-      promptTokens ??= countTokens(question.prompt);
+      promptTokens ??= countTokens(question.prompt());
       const reasoningTokens = sum(choices.map(({ reasoning }) => reasoning.tokens));
       const replyTokens = sum(choices.map(({ reply }) => reply.tokens));
       return { promptTokens, completionTokens: replyTokens + reasoningTokens, reasoningTokens };

@@ -12,6 +12,11 @@ const usage = {
   total_tokens: 15,
   completion_tokens_details: { reasoning_tokens: 5 },
 };
+const citation = { url: 'https://example.com/', title: 'A "page"', startIndex: 1, endIndex: 9 };
+const annotation = {
+  type: 'url_citation',
+  url_citation: { start_index: 1, end_index: 9, url: 'https://example.com/', title: 'A "page"' },
+};
 const parse = (json: string): ChatCompletionChunk => JSON.parse(json);
 const frame = { ...head, object: 'chat.completion.chunk' };
 
@@ -26,6 +31,9 @@ describe('chunks', () => {
     expect(parse(chunks.role(0))).toEqual(choice(0, { role: 'assistant', content: '' }));
     expect(parse(chunks.content(1, 'a"\n\\'))).toEqual(choice(1, { content: 'a"\n\\' }));
     expect(parse(chunks.reasoning(2, 'Hm.'))).toEqual(choice(2, { reasoning_content: 'Hm.' }));
+    expect(parse(chunks.citations(1, [citation]))).toEqual(
+      choice(1, { annotations: [annotation] }),
+    );
     expect(parse(chunks.finish(3, 'length'))).toEqual(choice(3, {}, 'length'));
   });
 
@@ -86,8 +94,8 @@ test('usage: the total is the sum, and no prompt is nothing', () => {
 
 test('a whole answer', () => {
   const choices = [
-    { text: 'Hello', reasoning: '', finishReason: 'stop' as const },
-    { text: '', reasoning: 'Hm.', finishReason: 'length' as const },
+    { text: 'Hello', reasoning: '', citations: [citation], finishReason: 'stop' as const },
+    { text: '', reasoning: 'Hm.', citations: [], finishReason: 'length' as const },
   ];
   expect(toChatCompletion({ ...head, choices, counts })).toEqual({
     ...head,
@@ -95,7 +103,12 @@ test('a whole answer', () => {
     choices: [
       {
         index: 0,
-        message: { role: 'assistant', content: 'Hello', refusal: null },
+        message: {
+          role: 'assistant',
+          content: 'Hello',
+          refusal: null,
+          annotations: [annotation],
+        },
         logprobs: null,
         finish_reason: 'stop',
       },

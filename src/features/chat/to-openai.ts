@@ -1,4 +1,5 @@
-import type { ChatCompletion, FinishReason, Usage } from '@/openai/completion';
+import type { Citation } from '@/features/chat/citations';
+import type { Annotation, ChatCompletion, FinishReason, Usage } from '@/openai/completion';
 
 /** What all answers to one request have in common. */
 export interface AnswerHead {
@@ -27,12 +28,21 @@ export function toUsage(counts: TokenCounts): Usage {
   };
 }
 
+function toAnnotations(citations: readonly Citation[]): Annotation[] {
+  return citations.map(({ url, title, startIndex, endIndex }) => ({
+    type: 'url_citation',
+    url_citation: { start_index: startIndex, end_index: endIndex, url, title },
+  }));
+}
+
 /** Each function gives the JSON of one `ChatCompletionChunk`. */
 export interface ChunkWriter {
   /** The first of each choice. */
   role(index: number): string;
   reasoning(index: number, text: string): string;
   content(index: number, text: string): string;
+  /** At most once for each choice: clients can not put lists of several chunks together. */
+  citations(index: number, citations: readonly Citation[]): string;
   /** The last of each choice. */
   finish(index: number, reason: FinishReason): string;
   /** The last of a stream, where the caller asked for usage. */
@@ -56,6 +66,8 @@ export function chunkWriter(head: AnswerHead & { includeUsage: boolean }): Chunk
     reasoning: (index, text) =>
       chunk(index, `{"reasoning_content":${JSON.stringify(text)}}${open}`),
     content: (index, text) => chunk(index, `{"content":${JSON.stringify(text)}}${open}`),
+    citations: (index, citations) =>
+      chunk(index, `{"annotations":${JSON.stringify(toAnnotations(citations))}}${open}`),
     finish: (index, reason) => chunk(index, `{},"logprobs":null,"finish_reason":"${reason}"${end}`),
     usage: (counts) => `${start}],"usage":${JSON.stringify(toUsage(counts))}}`,
   };
@@ -83,6 +95,7 @@ export interface FinishedChoice {
   text: string;
   /** Empty if the model gave no thoughts. */
   reasoning: string;
+  citations: readonly Citation[];
   finishReason: FinishReason;
 }
 
@@ -95,13 +108,14 @@ export function toChatCompletion(
     object: 'chat.completion',
     created: answer.created,
     model: answer.model,
-    choices: answer.choices.map(({ text, reasoning, finishReason }, index) => ({
+    choices: answer.choices.map(({ text, reasoning, citations, finishReason }, index) => ({
       index,
       message: {
         role: 'assistant',
         content: text,
         refusal: null,
         ...(reasoning === '' ? {} : { reasoning_content: reasoning }),
+        ...(citations.length === 0 ? {} : { annotations: toAnnotations(citations) }),
       },
       logprobs: null,
       finish_reason: finishReason,

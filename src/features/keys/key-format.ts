@@ -29,13 +29,17 @@ export function parseLife(text: string): number | null {
   return Number(match[1]) * unitMs;
 }
 
+/** The token of `Authorization: Bearer`; null if there is none or another scheme. */
+export function bearerToken(headers: Headers): string | null {
+  return /^bearer +(\S+) *$/i.exec(headers.get('authorization') ?? '')?.[1] ?? null;
+}
+
 /**
  * The key that a request presents: `Authorization: Bearer`, else `x-api-key`, `x-api-token` or
  * `x-goog-api-key`; null if there is none or another scheme (contract 1.1).
  */
 export function presentedKey(headers: Headers): string | null {
-  const authorization = headers.get('authorization');
-  if (authorization !== null) return /^bearer +(\S+) *$/i.exec(authorization)?.[1] ?? null;
+  if (headers.has('authorization')) return bearerToken(headers);
   return (
     headers.get('x-api-key') || headers.get('x-api-token') || headers.get('x-goog-api-key') || null
   );

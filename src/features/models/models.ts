@@ -52,8 +52,8 @@ async function load(): Promise<ModelTable> {
   return { listed, byName };
 }
 
-/** Names that this version does not know are left out: a later one may have written them. */
-function toolsOf(json: string): readonly GeminiTool[] {
+/** The tools of a row. Names that this version does not know are left out: a later one may have written them. */
+export function toolsOf(json: string): readonly GeminiTool[] {
   const names = parseJson(json);
   if (!Array.isArray(names)) return modelDefaults.tools;
   return geminiTools.filter((tool) => names.includes(tool));
@@ -121,44 +121,55 @@ function mayUse(allowed: ModelAllowList, model: Model): boolean {
   return allowed === null || allowed.includes(model.id);
 }
 
-/** Adds models after those that are there, and the default aliases of theirs. Known ids are left alone. */
+/**
+ * Adds models after those that are there, with those of their default aliases that are not taken.
+ * Known ids are left alone.
+ * @returns how many were added
+ */
 export async function addModels(
-  definitions: (ModelDefinition & { accountIds?: string[] })[],
+  definitions: (ModelDefinition & { accountIds?: string[]; position?: number })[],
 ): Promise<number> {
-  const known = new Set(
-    (await query((db) => db.model.findMany({ select: { id: true } }))).map((row) => row.id),
+  const [known, aliases] = await query((db) =>
+    db.$transaction([
+      db.model.findMany({ select: { id: true, position: true } }),
+      db.modelAlias.findMany(),
+    ]),
   );
-  const added = definitions.filter((definition) => !known.has(definition.id));
-  if (added.length > 0) {
-    await query((db) =>
-      db.$transaction([
-        ...added.map((definition, index) => createModel(db, definition, known.size + index)),
-        stampModels(db),
-      ]),
-    );
-    await reloadTable(TABLE, load);
-  }
+  const added = definitions.filter(({ id }) => !known.some((row) => row.id === id));
+  if (added.length === 0) return 0;
+  const taken = new Set([
+    ...aliases.map(({ alias }) => alias),
+    ...[...known, ...added].map(({ id }) => id),
+  ]);
+  const next = Math.max(-1, ...known.map(({ position }) => position)) + 1;
+  await query((db) =>
+    db.$transaction([
+      ...added.map(({ accountIds = [], tools, ...definition }, index) =>
+        db.model.create({
+          data: {
+            position: next + index,
+            ...definition,
+            tools: JSON.stringify(tools),
+            aliases: { create: aliasesOf(definition.id, taken) },
+            accounts: { create: accountIds.map((accountId) => ({ accountId })) },
+          },
+        }),
+      ),
+      stampModels(db),
+    ]),
+  );
+  await reloadModels();
   return added.length;
 }
 
-function aliasesOf(id: string): string[] {
-  return (Object.hasOwn(defaultAliases, id) && defaultAliases[id]) || [];
+function aliasesOf(id: string, taken: ReadonlySet<string>): { alias: string }[] {
+  const aliases = (Object.hasOwn(defaultAliases, id) && defaultAliases[id]) || [];
+  return aliases.filter((alias) => !taken.has(alias)).map((alias) => ({ alias }));
 }
 
-function createModel(
-  db: Database,
-  { accountIds = [], tools, ...definition }: ModelDefinition & { accountIds?: string[] },
-  position: number,
-) {
-  return db.model.create({
-    data: {
-      ...definition,
-      tools: JSON.stringify(tools),
-      position,
-      aliases: { create: aliasesOf(definition.id).map((alias) => ({ alias })) },
-      accounts: { create: accountIds.map((accountId) => ({ accountId })) },
-    },
-  });
+/** Reads the models anew; what a change does at its end. */
+export async function reloadModels(): Promise<void> {
+  await reloadTable(TABLE, load);
 }
 
 /** What must stand beside every write to the tables of the models, in the same transaction. */

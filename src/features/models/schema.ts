@@ -1,4 +1,5 @@
-import type { GeminiTool } from '@/gemini/tools';
+import { z } from 'zod';
+import { type GeminiTool, geminiTools } from '@/gemini/tools';
 
 /** A model as the operator configures it. */
 export interface ModelDefinition {
@@ -24,6 +25,32 @@ export const modelDefaults = {
   pricePer1kTokens: 0,
   enabled: true,
 };
+
+const tokens = z.number().int().min(1).max(1_000_000_000);
+
+/** An id or an alias. Commas and blanks stand between names in commands and lists. */
+export const ModelName = z
+  .string()
+  .regex(/^[^\s,\p{C}]{1,200}$/u, 'must be 1 to 200 characters, none of them a blank or a comma');
+
+/** What the operator may say of a model. */
+export const ModelOptions = z
+  .object({
+    displayName: z.string().trim().min(1).max(200),
+    description: z.string().trim().max(2_000),
+    /** Null: no modelId is sent and the upstream chooses. */
+    upstreamModelId: ModelName.nullable(),
+    tools: z.array(z.enum(geminiTools)).transform((tools) => [...new Set(tools)]),
+    contextLength: tokens,
+    maxTokens: tokens,
+    pricePer1kTokens: z.number().min(0).max(1_000_000),
+    enabled: z.boolean(),
+    /** The smallest is first in lists. */
+    position: z.number().int().min(0).max(1_000_000),
+  })
+  .partial();
+
+export type ModelOptions = z.infer<typeof ModelOptions>;
 
 const upstreamModels: [id: string, displayName: string][] = [
   ['gemini-2.5-flash', 'Gemini 2.5 Flash'],

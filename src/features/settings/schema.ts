@@ -35,6 +35,9 @@ function isTimeZone(name: string): boolean {
   }
 }
 
+/** A conversation that is too long is refused, or goes without its oldest turns. */
+const PromptTooLong = z.enum(['refuse', 'drop_oldest']);
+
 const dailyLimit = () => z.number().int().min(0).max(1_000_000).nullable().default(null);
 
 /**
@@ -61,6 +64,19 @@ export const Settings = z.object({
   commitTimeoutMs: limit(3 * MINUTE),
   mediaCommitTimeoutMs: limit(15 * MINUTE),
   maxTries: z.number().int().min(1).max(100).default(10),
+
+  /** Answered conversations whose upstream session may be continued; 0: none. */
+  continuationLimit: z.number().int().min(0).max(500_000).default(100_000),
+  /** An older session is not continued. */
+  continuationMaxAgeMs: milliseconds(50 * MINUTE),
+  /** A session that was asked so often is not continued. */
+  continuationMaxTurns: z.number().int().min(1).max(1_000).default(20),
+  /** What becomes of a conversation that is longer than the upstream takes. */
+  promptTooLong: PromptTooLong.default('refuse'),
+  /** Upstream sessions that each account in use has ready for new conversations; 0: none. */
+  sessionStockPerAccount: z.number().int().min(0).max(10).default(1),
+  /** An older one is thrown away unused. */
+  sessionStockMaxAgeMs: milliseconds(10 * MINUTE),
 
   /** How long thoughts wait for the first answer text before they are sent, which commits. */
   thoughtsHoldMs: milliseconds(3 * SECOND),
@@ -99,6 +115,8 @@ export const Settings = z.object({
     .max(64 * MIB)
     .default(32 * MIB),
   logRetentionDays: z.number().int().min(1).max(3_650).default(30),
+  /** Daily sums outlive the logs that they are made of. */
+  usageRetentionDays: z.number().int().min(1).max(3_650).default(400),
 });
 
 export type Settings = z.infer<typeof Settings>;

@@ -1,0 +1,164 @@
+import type { Lease } from '@/features/accounts/lease';
+import { hashWithReply } from '@/features/chat/continuation';
+import { keepConversation, takeConversation } from '@/features/chat/conversations';
+import type { Question } from '@/features/chat/question';
+import { fillStock, takeStocked } from '@/features/chat/session-stock';
+import { shortened } from '@/features/chat/shorten';
+import { toPrompt } from '@/features/chat/to-gemini';
+import {
+  forgetSession,
+  leaveSession,
+  newSession,
+  type UpstreamSession,
+} from '@/features/chat/upstream-sessions';
+import { type GeminiIdentity, type GeminiTurn, openAnswer } from '@/gemini/client';
+import { isGeminiError } from '@/gemini/errors';
+import type { GeminiEvent } from '@/gemini/events';
+import type { ChatMessage } from '@/openai/chat';
+
+type Batch = IteratorResult<GeminiEvent[], undefined>;
+
+/** An answer that has begun. */
+export interface Opening {
+  first: Batch;
+  /** What comes after `first`; to be read to the end, or returned. */
+  events: AsyncIterator<GeminiEvent[], undefined>;
+  /**
+   * To be called once the session is not needed any more, with the whole reply as the caller got it:
+   * it can then be continued. Null if it was cut short or failed. Later calls do nothing.
+   */
+  close(reply: string | null): void;
+}
+
+/** One way to ask. */
+interface Way {
+  /** Null: a new one. */
+  session: UpstreamSession | null;
+  /** What is sent. */
+  messages: readonly ChatMessage[];
+  kind: 'continued' | 'whole' | 'shortened';
+  /** New sessions that were lost on the way here. */
+  lost: number;
+  /** How often turns were left out on the way here. */
+  shortenings: number;
+}
+
+/** A new session may be lost at once; a second one is the account's failure (protocol 17.1). */
+const MAX_LOST = 1;
+/** At half the length each time, the last is a 64th of the whole. */
+const MAX_SHORTENINGS = 6;
+
+/**
+ * Asks on the leased account: in the session that has seen the conversation so far, else with all of
+ * it in a new one. Resolves when the upstream begins to answer. What goes wrong with a session is
+ * mended unseen, as long as there is another way.
+ * @throws GeminiError
+ */
+export async function openConversation(
+  lease: Lease,
+  question: Question,
+  signal: AbortSignal,
+): Promise<Opening> {
+  for (let way = firstWay(lease, question); ; ) {
+    const session = way.session ?? (await newSession(lease, signal));
+    try {
+      const begun = await ask(lease, question, session, way.messages, signal);
+      fillStock(lease.account, question.settings);
+      return { ...begun, close: closing(question, session, way.kind) };
+    } catch (error) {
+      const isLost = isGeminiError(error) && error.fault === 'state';
+      const isTooLong = isGeminiError(error) && error.reason === 'PROMPT_TOO_LARGE';
+      if (isLost) forgetSession(session);
+      else leaveSession(session);
+      const next = isLost
+        ? afterLoss(way, lease, question)
+        : isTooLong && afterTooLong(way, lease, question);
+      if (!next) throw error;
+      way = next;
+    }
+  }
+}
+
+function firstWay(lease: Lease, question: Question): Way {
+  const { messages, thread, conversationId, settings } = question;
+  const { id } = lease.account;
+  const found = takeConversation(thread.prefixes, conversationId, id, settings);
+  if (found === null) return wholeWay(lease, question);
+  const { session, length } = found;
+  const news = messages.slice(length);
+  return { session, messages: news, kind: 'continued', lost: 0, shortenings: 0 };
+}
+
+function wholeWay({ account }: Lease, { messages, settings }: Question): Way {
+  const session = takeStocked(account, settings);
+  return { session, messages, kind: 'whole', lost: 0, shortenings: 0 };
+}
+
+/** The session is gone, or another's. */
+function afterLoss(way: Way, lease: Lease, question: Question): Way | null {
+  if (way.kind === 'continued') return wholeWay(lease, question);
+  const lost = way.lost + (way.session === null ? 1 : 0);
+  return lost > MAX_LOST ? null : { ...way, session: null, lost };
+}
+
+function afterTooLong(way: Way, lease: Lease, question: Question): Way | null {
+  // It may only be too much on top of what else that session holds.
+  if (way.kind === 'continued') return wholeWay(lease, question);
+  const { settings } = question;
+  const shortenings = way.shortenings + 1;
+  if (settings.promptTooLong === 'refuse' || shortenings > MAX_SHORTENINGS) return null;
+  const messages = shortened(way.messages);
+  if (messages === null) return null;
+  const session = takeStocked(lease.account, settings);
+  return { ...way, session, messages, kind: 'shortened', shortenings };
+}
+
+type Begun = Pick<Opening, 'first' | 'events'>;
+
+async function ask(
+  lease: Lease,
+  question: Question,
+  { name: sessionName }: UpstreamSession,
+  messages: readonly ChatMessage[],
+  signal: AbortSignal,
+): Promise<Begun> {
+  const { modelId, tools, languageCode } = question;
+  const { timeZone } = question.settings;
+  const prompt = messages === question.messages ? question.prompt() : toPrompt(messages);
+  const turn = { sessionName, prompt, modelId, tools, languageCode, timeZone };
+  return lease.call((identity) => begin(lease, identity, turn, signal));
+}
+
+/** Reads the first batch, too: it may be a refusal like any other. */
+async function begin(
+  lease: Lease,
+  identity: GeminiIdentity,
+  turn: GeminiTurn,
+  signal: AbortSignal,
+): Promise<Begun> {
+  const answer = await openAnswer(lease.connection, identity, turn, signal);
+  const events = answer[Symbol.asyncIterator]();
+  try {
+    return { first: await events.next(), events };
+  } catch (error) {
+    // The upstream works on for a caller who has left.
+    if (isGeminiError(error) && error.fault === 'client_left') lease.served('text');
+    throw error;
+  }
+}
+
+function closing(
+  { thread, conversationId, settings }: Question,
+  session: UpstreamSession,
+  kind: Way['kind'],
+): Opening['close'] {
+  let isClosed = false;
+  return (reply) => {
+    if (isClosed) return;
+    isClosed = true;
+    if (reply === null || thread.hash === null || kind === 'shortened')
+      return leaveSession(session);
+    const seen = hashWithReply(thread.hash, reply);
+    keepConversation(seen, { ...session, turns: session.turns + 1 }, conversationId, settings);
+  };
+}
