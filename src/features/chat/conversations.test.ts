@@ -31,8 +31,10 @@ const take = (hash: string, id: string | null = null, accountId = 'a') =>
 
 /** The sessions that are to be deleted. */
 function left(): string[] {
-  const none = () => ({ waiting: new Set<UpstreamSession>() });
-  return [...processState('upstream-sessions', none).waiting].map(({ name }) => name);
+  const none = () => ({ waiting: new Map<string, Set<string>>() });
+  return [...processState('upstream-sessions', none).waiting.values()].flatMap((names) => [
+    ...names,
+  ]);
 }
 
 describe('a remembered session', () => {
