@@ -6,7 +6,7 @@ import readline from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { demoAccounts, seedFile } from '../../e2e/stand-in/accounts';
 import { createKey } from '../../e2e/support/commands';
-import { makeDataFolder } from '../../e2e/support/data-folder';
+import { makeDataFolder, projectRoot } from '../../e2e/support/data-folder';
 import { freePort } from '../../e2e/support/free-port';
 import { bundlePrograms, nextMessage, programFile, startNode, stopNode } from './children';
 import type { LoadJob, LoadReport, LoadResult } from './load-job';
@@ -61,7 +61,7 @@ export async function startServer(
   const port = await freePort();
   const logFile = path.join(folder, 'server.log');
   const log = fs.openSync(logFile, 'a');
-  const child = startNode([...nodeOptions, 'dist/server.mjs'], {
+  const child = startNode([...flagsOfStart(), ...nodeOptions, 'dist/server.mjs'], {
     env: {
       NEXT_TELEMETRY_DISABLED: '1',
       LOG_LEVEL: 'info',
@@ -82,6 +82,12 @@ export async function startServer(
     throw new Error(`The server does not answer:\n${tail}`);
   }
   return programOf(child, url);
+}
+
+/** What `npm start` gives to Node. */
+function flagsOfStart(): string[] {
+  const { scripts } = JSON.parse(fs.readFileSync(path.join(projectRoot, 'package.json'), 'utf8'));
+  return scripts.start.split(' ').filter((word: string) => word.startsWith('--'));
 }
 
 /** Starts the bare pass-through. */

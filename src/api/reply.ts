@@ -16,11 +16,8 @@ export function jsonReply(
   body: unknown,
   headers: Record<string, string> = {},
 ): Reply {
-  return {
-    status,
-    headers: { 'content-type': 'application/json', ...headers },
-    body: JSON.stringify(body),
-  };
+  const all = Object.assign({ 'content-type': 'application/json' }, headers);
+  return { status, headers: all, body: JSON.stringify(body) };
 }
 
 /** The web response of a reply; without its body for HEAD. */

@@ -1,4 +1,5 @@
 import { SignJWT } from 'jose';
+import type { CancelSignal } from '@/platform/cancellation';
 import type { GeminiConnection } from './client';
 import { applySetCookies, type Cookies, cookieHeader } from './cookies';
 import { type Flavour, flavourOf, type GeminiEndpoints } from './endpoints';
@@ -51,7 +52,7 @@ export interface MintOptions {
   userAgent: string;
   /** Local clock. */
   nowMs: number;
-  signal: AbortSignal;
+  signal: CancelSignal;
   /**
    * Called and awaited at every change, so that new cookies outlive a failure of a later hop.
    * `expiresAtMs` is the end of `__Secure-C_SES` if a reply told it.

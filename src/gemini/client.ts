@@ -1,4 +1,5 @@
 import type { Dispatcher } from 'undici';
+import type { CancelSignal } from '@/platform/cancellation';
 import { AnswerStream } from './answer-stream';
 import { flavourOf, type GeminiEndpoints } from './endpoints';
 import { classifyReply, GeminiError } from './errors';
@@ -57,9 +58,10 @@ const defaultLanguage = 'en-US';
 export async function createSession(
   connection: GeminiConnection,
   identity: GeminiIdentity,
-  signal: AbortSignal,
+  signal: CancelSignal,
 ): Promise<string> {
-  const request = { createSessionRequest: { session: { name: '', displayName: '' } } };
+  const createSessionRequest = { session: { name: '', displayName: '' } };
+  const request = { configId: identity.configId, additionalParams, createSessionRequest };
   const reply = await callOnSession(connection, identity, 'widgetCreateSession', request, signal);
   if (reply.status !== 200) throw refusedSession(reply);
   return sessionNameOf(reply.bodyText);
@@ -74,9 +76,10 @@ export async function deleteSession(
   connection: GeminiConnection,
   identity: GeminiIdentity,
   name: string,
-  signal: AbortSignal,
+  signal: CancelSignal,
 ): Promise<void> {
-  const request = { deleteSessionRequest: { name } };
+  const deleteSessionRequest = { name };
+  const request = { configId: identity.configId, additionalParams, deleteSessionRequest };
   const reply = await callOnSession(connection, identity, 'widgetDeleteSession', request, signal);
   if (reply.status !== 200 && reply.status !== 404) throw refusedSession(reply);
 }
@@ -86,7 +89,7 @@ function callOnSession(
   identity: GeminiIdentity,
   verb: string,
   request: object,
-  signal: AbortSignal,
+  signal: CancelSignal,
 ): Promise<WholeReply> {
   return readReply(
     dispatcher,
@@ -94,7 +97,7 @@ function callOnSession(
       url: `${endpoints.apiUrl}${apiPath}/${verb}`,
       method: 'POST',
       headers: apiHeaders(endpoints, identity, defaultLanguage),
-      body: JSON.stringify({ ...envelope(identity), ...request }),
+      body: JSON.stringify(request),
       deadlineMs: timeouts.sessionMs,
     },
     signal,
@@ -121,7 +124,7 @@ export function openAnswer(
   connection: GeminiConnection,
   identity: GeminiIdentity,
   turn: GeminiTurn,
-  signal: AbortSignal,
+  signal: CancelSignal,
 ): Promise<AsyncIterable<GeminiEvent[]>> {
   const { endpoints, dispatcher, timeouts } = connection;
   const request = {
@@ -173,15 +176,15 @@ function apiHeaders(
   };
 }
 
-/** Protocol 7. */
-function envelope(identity: GeminiIdentity) {
-  return { configId: identity.configId, additionalParams: { token: '-' } };
-}
+/** Beside the workspace id in every request (protocol 7). */
+const additionalParams = { token: '-' };
 
 /** Protocol 9.1. */
 function chatBody(identity: GeminiIdentity, turn: GeminiTurn): string {
+  const { modelId } = turn;
   return JSON.stringify({
-    ...envelope(identity),
+    configId: identity.configId,
+    additionalParams,
     streamAssistRequest: {
       session: turn.sessionName,
       query: { parts: [{ text: turn.prompt }] },
@@ -192,7 +195,8 @@ function chatBody(identity: GeminiIdentity, turn: GeminiTurn): string {
       languageCode: turn.languageCode,
       userMetadata: { timeZone: turn.timeZone },
       assistSkippingMode: 'REQUEST_ASSIST',
-      ...(turn.modelId !== null && { assistGenerationConfig: { modelId: turn.modelId } }),
+      // What is undefined does not go up.
+      assistGenerationConfig: modelId === null ? undefined : { modelId },
     },
   });
 }

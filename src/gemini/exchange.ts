@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
+import type { CancelSignal } from '@/platform/cancellation';
 import { classifyNetworkError, GeminiError } from './errors';
 
 export interface ExchangeRequest {
@@ -9,8 +10,8 @@ export interface ExchangeRequest {
   body?: string;
   /** From now until `clearDeadline` or the end. */
   deadlineMs: number;
-  /** Longest silence within the body; 0 = only the deadline counts. */
-  idleMs: number;
+  /** Longest silence within the body; 0 or absent: only the deadline counts. */
+  idleMs?: number;
 }
 
 /** Receives a body. Exactly one of `onEnd` and `onFailure` is called, once and last. */
@@ -34,7 +35,7 @@ const drainLimitBytes = 64 * 1024;
  */
 export class Exchange implements Dispatcher.DispatchHandler {
   readonly #reply: ReplySink;
-  readonly #signal: AbortSignal;
+  readonly #signal: CancelSignal;
   #body: BodySink | null = null;
   #controller: Dispatcher.DispatchController | null = null;
   #deadline: NodeJS.Timeout | null = null;
@@ -44,7 +45,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   constructor(
     dispatcher: Dispatcher,
     request: ExchangeRequest,
-    signal: AbortSignal,
+    signal: CancelSignal,
     reply: ReplySink,
   ) {
     this.#reply = reply;
@@ -64,7 +65,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
         headers: request.headers,
         body: request.body ?? null,
         headersTimeout: 0,
-        bodyTimeout: request.idleMs,
+        bodyTimeout: request.idleMs ?? 0,
       },
       this,
     );
@@ -193,11 +194,11 @@ const maxReplyBytes = 1024 * 1024;
  */
 export function readReply(
   dispatcher: Dispatcher,
-  request: Omit<ExchangeRequest, 'idleMs'>,
-  signal: AbortSignal,
+  request: ExchangeRequest,
+  signal: CancelSignal,
 ): Promise<WholeReply> {
   return new Promise((resolve, reject) => {
-    const exchange: Exchange = new Exchange(dispatcher, { ...request, idleMs: 0 }, signal, {
+    const exchange: Exchange = new Exchange(dispatcher, request, signal, {
       onHead: (status, headers) =>
         collectBody(exchange, maxReplyBytes, (bodyText, failure) => {
           if (failure === null) resolve({ status, headers, bodyText });

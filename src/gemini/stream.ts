@@ -41,6 +41,8 @@ export function createElementScanner(options: ElementScannerOptions): ElementSca
 
 class Scanner implements ElementScanner {
   readonly #maxElementBytes: number;
+  /** Where the whole elements of this chunk begin and end. */
+  #places: number[] = [];
   #expected: Expected = 'start';
   /** Open braces; 0 between elements. Brackets need no counting, JSON.parse checks them. */
   #depth = 0;
@@ -58,9 +60,13 @@ class Scanner implements ElementScanner {
       ? chunk
       : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     let at = 0;
-    while (at < bytes.length) {
-      if (this.#depth === 0) at = this.#readSeparators(bytes, at);
-      if (at < bytes.length) at = this.#readElement(bytes, at, elements);
+    try {
+      while (at < bytes.length) {
+        if (this.#depth === 0) at = this.#readSeparators(bytes, at);
+        if (at < bytes.length) at = this.#readElement(bytes, at, elements);
+      }
+    } finally {
+      this.#parsePlaces(bytes, elements);
     }
     return elements;
   }
@@ -91,9 +97,27 @@ class Scanner implements ElementScanner {
     }
     if (this.#depth > 0 || this.#heldBytes > 0) this.#hold(bytes, start, end);
     if (this.#depth > 0) return end;
-    const text = this.#heldBytes === 0 ? bytes.toString('utf8', start, end) : this.#takeHeldText();
-    elements.push(parseElement(text));
+    if (this.#heldBytes > 0) elements.push(parseElement(this.#takeHeldText()));
+    else this.#places.push(start, end);
     return end;
+  }
+
+  /** Parses the elements that lie whole in the chunk, together where that works: it is faster. */
+  #parsePlaces(bytes: Buffer, elements: unknown[]): void {
+    const places = this.#places;
+    if (places.length === 0) return;
+    this.#places = [];
+    // In an array there is one comma between two of them, so that they are an array, too.
+    if (places.length > 2 && this.#expected !== 'object') {
+      const together = parsedOrNull(`[${bytes.toString('utf8', places[0], places.at(-1))}]`);
+      if (together !== null) {
+        elements.push(...together);
+        return;
+      }
+    }
+    for (let place = 0; place < places.length; place += 2) {
+      elements.push(parseElement(bytes.toString('utf8', places[place], places[place + 1])));
+    }
   }
 
   /**
@@ -178,6 +202,14 @@ function afterToken(expected: Expected, byte: number): Expected | null {
   if (byte === openBracket) return expected === 'start' ? 'element or close' : null;
   if (byte !== closeBracket) return null;
   return expected === 'comma or close' || expected === 'element or close' ? 'blank' : null;
+}
+
+function parsedOrNull(text: string): unknown[] | null {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }
 
 function parseElement(text: string): unknown {

@@ -22,12 +22,12 @@ export function quotaKindOfFile(mimeType: string): QuotaKind | null {
 
 /** `toolsSpec` of a chat request (protocol 10.2). Media alone go without registry (protocol 28). */
 export function toolsSpecOf(tools: readonly GeminiTool[]): Record<string, unknown> {
-  return {
-    ...(!isMediaOnly(tools) && { toolRegistry: 'default_tool_registry' }),
-    ...(tools.includes('web_search') && { webGroundingSpec: {} }),
-    ...(tools.includes('image') && { imageGenerationSpec: {} }),
-    ...(tools.includes('video') && { videoGenerationSpec: {} }),
-  };
+  const spec: Record<string, unknown> = {};
+  if (!isMediaOnly(tools)) spec.toolRegistry = 'default_tool_registry';
+  if (tools.includes('web_search')) spec.webGroundingSpec = {};
+  if (tools.includes('image')) spec.imageGenerationSpec = {};
+  if (tools.includes('video')) spec.videoGenerationSpec = {};
+  return spec;
 }
 
 function isMediaOnly(tools: readonly GeminiTool[]): boolean {

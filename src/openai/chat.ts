@@ -217,24 +217,18 @@ function messagesOf({ messages, prompts }: ChatCompletionRequest): ChatMessage[]
 }
 
 function toChatMessage(message: Message): ChatMessage {
-  const common = {
+  return {
+    role: roleOf(message),
     name: message.name?.toWellFormed() ?? null,
     text: textOf(message.content),
-    toolCalls: [],
-    toolCallId: null,
+    toolCalls: message.role === 'assistant' ? toolCallsOf(message) : [],
+    toolCallId: message.role === 'tool' ? message.tool_call_id.toWellFormed() : null,
   };
-  switch (message.role) {
-    case 'developer':
-      return { ...common, role: 'system' };
-    case 'assistant':
-      return { ...common, role: 'assistant', toolCalls: toolCallsOf(message) };
-    case 'tool':
-      return { ...common, role: 'tool', toolCallId: message.tool_call_id.toWellFormed() };
-    case 'function':
-      return { ...common, role: 'tool' };
-    default:
-      return { ...common, role: message.role };
-  }
+}
+
+function roleOf({ role }: Message): ChatMessage['role'] {
+  if (role === 'developer') return 'system';
+  return role === 'function' ? 'tool' : role;
 }
 
 function textOf(content: Message['content']): string {

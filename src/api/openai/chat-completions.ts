@@ -63,7 +63,8 @@ async function collect(completion: Completion, identity: Identity, n: number) {
       else choice.finishReason = piece.reason;
     }
   }
-  return toChatCompletion({ ...identity, choices, counts: completion.usage() });
+  const { id, created, model } = identity;
+  return toChatCompletion({ id, created, model, choices, counts: completion.usage() });
 }
 
 async function stream(

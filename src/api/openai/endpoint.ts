@@ -45,15 +45,15 @@ export function openAiEndpoint(options: EndpointOptions): Endpoint {
   const allowed = allowedMethods(options);
   return async (request) => {
     const requestId = newRequestId();
-    const common = {
+    const headers: Record<string, string> = {
       'x-request-id': requestId,
       'access-control-allow-origin': '*',
       'access-control-expose-headers': exposed,
     };
-    if (request.method === 'OPTIONS') return preflight(request, allowed, common);
+    if (request.method === 'OPTIONS') return preflight(request, allowed, headers);
     const isHead = request.method === 'HEAD';
-    const reply = await answer(request, requestId, options, allowed);
-    return toResponse({ ...reply, headers: { ...common, ...reply.headers } }, isHead);
+    const { status, body, headers: more } = await answer(request, requestId, options, allowed);
+    return toResponse({ status, body, headers: Object.assign(headers, more) }, isHead);
   };
 }
 

@@ -7,6 +7,7 @@ import {
 import { type AccessToken, type Cookies, mintAccessToken } from '@/gemini/access-token';
 import type { GeminiConnection } from '@/gemini/client';
 import { GeminiError } from '@/gemini/errors';
+import { Cancellation, type CancelSignal } from '@/platform/cancellation';
 import { log } from '@/platform/log';
 import { processState } from '@/platform/process-state';
 
@@ -71,7 +72,7 @@ function readCookies(account: Account): Cookies {
 export async function accessTokenOf(
   account: Account,
   connection: GeminiConnection,
-  signal: AbortSignal,
+  signal: CancelSignal,
 ): Promise<{ token: string; fresh: boolean }> {
   const credential = credentialOf(account);
   const nowMs = Date.now();
@@ -140,7 +141,7 @@ async function mint(
     csesidx: account.csesidx,
     userAgent: account.userAgent,
     nowMs: Date.now(),
-    signal: new AbortController().signal,
+    signal: new Cancellation(),
     onCookies(cookies, expiresAtMs) {
       credential.cookies = cookies;
       credential.unsaved = { cookies, expiresAtMs };
@@ -188,11 +189,11 @@ export async function saveCredentials(): Promise<void> {
   await Promise.all([...credentials().values()].map(({ saving }) => saving));
 }
 
-function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+function orAborted<T>(promise: Promise<T>, signal: CancelSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const leave = () => reject(new GeminiError('client_left', 'The caller left.'));
     if (signal.aborted) leave();
-    signal.addEventListener('abort', leave, { once: true });
+    signal.addEventListener('abort', leave);
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave));
   });
 }

@@ -1,11 +1,12 @@
 import { DEADLINE } from '@/features/accounts/rest-rules';
 import { GeminiError, isGeminiError } from '@/gemini/errors';
+import { Cancellation, type CancelSignal } from '@/platform/cancellation';
 import { registerWork } from '@/platform/lifecycle';
 
 /** What a request waits for, and what ends it early. */
 export interface Deadline {
   /** Fires when the caller leaves, when the time is over, or when the server must stop. */
-  signal: AbortSignal;
+  signal: CancelSignal;
   /** Stops the clock: content comes. */
   pause(): void;
   /** Lets the clock run again, from when the request began. */
@@ -24,11 +25,11 @@ export const SHUTTING_DOWN = 'SHUTTING_DOWN';
  * 20 µs of every request.
  */
 export function startDeadline(callerSignal: AbortSignal, timeoutMs: number): Deadline {
-  const controller = new AbortController();
+  const cancellation = new Cancellation();
   const endsAt = performance.now() + timeoutMs;
   let isCut = false;
   let timer: NodeJS.Timeout | undefined;
-  const abort = () => controller.abort();
+  const abort = () => cancellation.abort();
   const unregister = registerWork(() => {
     isCut = true;
     abort();
@@ -36,7 +37,7 @@ export function startDeadline(callerSignal: AbortSignal, timeoutMs: number): Dea
   if (callerSignal.aborted) abort();
   else callerSignal.addEventListener('abort', abort);
   return {
-    signal: controller.signal,
+    signal: cancellation,
     pause: () => clearTimeout(timer),
     resume() {
       clearTimeout(timer);
@@ -50,7 +51,7 @@ export function startDeadline(callerSignal: AbortSignal, timeoutMs: number): Dea
     explain(error) {
       if (callerSignal.aborted) return new GeminiError('client_left', 'The caller left.');
       if (isCut) return new GeminiError('ours', 'The server stops.', { reason: SHUTTING_DOWN });
-      if (controller.signal.aborted) {
+      if (cancellation.aborted) {
         return new GeminiError('upstream', 'The time for all tries is over.', {
           reason: DEADLINE,
         });

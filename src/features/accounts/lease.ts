@@ -6,6 +6,7 @@ import type { Settings } from '@/features/settings/schema';
 import type { GeminiConnection, GeminiIdentity } from '@/gemini/client';
 import { GeminiError, isGeminiError } from '@/gemini/errors';
 import type { QuotaKind } from '@/gemini/tools';
+import type { CancelSignal } from '@/platform/cancellation';
 import { env } from '@/platform/env';
 import { dispatcherFor } from '@/platform/http';
 
@@ -14,7 +15,7 @@ export interface Lease {
   account: Account;
   connection: GeminiConnection;
   /** Fires when the caller leaves, the time for all tries is over, or the server must stop. */
-  signal: AbortSignal;
+  signal: CancelSignal;
   /** Says that content comes: from now on only its own waits limit the answer. */
   contentBegan(): void;
   /** Counts what the upstream really did, also if nothing of it reaches the caller. */
@@ -45,7 +46,7 @@ export function leaseOf(
   account: Account,
   kind: QuotaKind,
   limits: Settings,
-  signal: AbortSignal,
+  signal: CancelSignal,
   { contentBegan, served }: LeaseEvents,
 ): Lease {
   const connection = connectionOf(account, kind, limits);

@@ -63,7 +63,9 @@ const ADD = `INSERT INTO "AccountQuota" ("accountId", "kind", "day", "used", "le
 function change(id: string, kind: QuotaKind, quota: Quota, count: number): void {
   const { byAccount } = ledger();
   const before = byAccount.get(id)?.[kind]?.learnedLimit ?? null;
-  byAccount.set(id, { ...byAccount.get(id), [kind]: quota });
+  const quotas = byAccount.get(id) ?? {};
+  quotas[kind] = quota;
+  byAccount.set(id, quotas);
   const key = [id, kind, quota.day];
   if (count > 0) addBehind(ADD, key.join(' '), key, [count]);
   if (quota.learnedLimit !== before) writeBehind(ADD, [...key, 0, quota.learnedLimit]);

@@ -1,3 +1,4 @@
+import type { CancelSignal } from '@/platform/cancellation';
 import { processState } from '@/platform/process-state';
 
 /**
@@ -48,7 +49,7 @@ export interface WaitOptions<T> {
   /** What is waited for, or null as long as it is not there. What it throws ends the wait. */
   attempt: () => T | null;
   waitMs: number;
-  signal: AbortSignal;
+  signal: CancelSignal;
 }
 
 /** How many wait now. */

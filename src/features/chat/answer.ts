@@ -7,6 +7,7 @@ import { createReplyText, type ReplyText } from '@/features/chat/reply-text';
 import { GeminiError } from '@/gemini/errors';
 import type { GeminiEvent } from '@/gemini/events';
 import { quotaKindOfFile } from '@/gemini/tools';
+import type { CancelSignal } from '@/platform/cancellation';
 
 /** A step of one choice's reply. */
 export type Piece =
@@ -56,7 +57,7 @@ export async function* answer(
   lease: Lease,
   question: Question,
   choice: Choice,
-  signal: AbortSignal,
+  signal: CancelSignal,
 ): AsyncGenerator<Piece[], void, undefined> {
   const { index, reply } = choice;
   const { first, events, close } = await openConversation(lease, question, signal);

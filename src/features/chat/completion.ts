@@ -10,6 +10,7 @@ import type { ApiKey } from '@/features/keys/keys';
 import { getModel, type Model } from '@/features/models/models';
 import { settings } from '@/features/settings/settings';
 import type { ChatCompletionParameters } from '@/openai/chat';
+import { Cancellation } from '@/platform/cancellation';
 
 /** Who asks, and how. */
 export interface Caller {
@@ -57,11 +58,16 @@ export async function createCompletion(
   const question = questionOf(parameters, model, who, limits);
   const { thread, conversationId } = question;
   let choices: Choice[] = [];
-  const { quotaKind: kind, id: modelId, upstreamModelId, accountIds } = model;
-  const { key, signal, trace } = caller;
-  const preferredId = accountOfConversation(thread.prefixes, conversationId, limits);
-  const seat = { kind, modelId, upstreamModelId, accountIds, preferredId };
-  const need = { ...seat, callerId: key.id, signal, trace };
+  const need = {
+    kind: model.quotaKind,
+    modelId: model.id,
+    upstreamModelId: model.upstreamModelId,
+    accountIds: model.accountIds,
+    preferredId: accountOfConversation(thread.prefixes, conversationId, limits),
+    callerId: caller.key.id,
+    signal: caller.signal,
+    trace: caller.trace,
+  };
   const pieces = withAccount(need, (lease) => {
     choices = Array.from({ length: parameters.n }, (_, index) => newChoice(index, question));
     const answers = answersOf(lease, question, choices);
@@ -83,12 +89,12 @@ export async function createCompletion(
 function answersOf(lease: Lease, question: Question, choices: Choice[]): AsyncIterable<Piece[]> {
   const [only, ...others] = choices;
   if (only && others.length === 0) return answer(lease, question, only, lease.signal);
-  const controller = new AbortController();
-  const abort = () => controller.abort();
+  const cancellation = new Cancellation();
+  const abort = () => cancellation.abort();
   if (lease.signal.aborted) abort();
-  else lease.signal.addEventListener('abort', abort, { once: true });
+  else lease.signal.addEventListener('abort', abort);
   return merge(
-    choices.map((choice) => answer(lease, question, choice, controller.signal)),
+    choices.map((choice) => answer(lease, question, choice, cancellation)),
     abort,
   );
 }

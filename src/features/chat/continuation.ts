@@ -37,7 +37,7 @@ export const noThread: Thread = { prefixes: [], hash: null };
 export function threadOf(scope: Scope, messages: readonly ChatMessage[]): Thread {
   const { keyId, modelId, upstreamModelId, tools } = scope;
   const prefixes: Prefix[] = [];
-  let current = hash('sha256', JSON.stringify([keyId, modelId, upstreamModelId, tools]), ENCODING);
+  let current = JSON.stringify([keyId, modelId, upstreamModelId, tools]);
   messages.forEach((message, index) => {
     current = hashWith(current, message);
     const length = index + 1;

@@ -15,6 +15,7 @@ import { type GeminiIdentity, type GeminiTurn, openAnswer } from '@/gemini/clien
 import { isGeminiError } from '@/gemini/errors';
 import type { GeminiEvent } from '@/gemini/events';
 import type { ChatMessage } from '@/openai/chat';
+import type { CancelSignal } from '@/platform/cancellation';
 
 type Batch = IteratorResult<GeminiEvent[], undefined>;
 
@@ -57,14 +58,15 @@ const MAX_SHORTENINGS = 6;
 export async function openConversation(
   lease: Lease,
   question: Question,
-  signal: AbortSignal,
+  signal: CancelSignal,
 ): Promise<Opening> {
   for (let way = firstWay(lease, question); ; ) {
     const session = way.session ?? (await newSession(lease, signal));
     try {
       const begun = await ask(lease, question, session, way.messages, signal);
       fillStock(lease.account, question.settings);
-      return { ...begun, close: closing(question, session, way.kind) };
+      const close = closing(question, session, way.kind);
+      return { first: begun.first, events: begun.events, close };
     } catch (error) {
       const isLost = isGeminiError(error) && error.fault === 'state';
       const isTooLong = isGeminiError(error) && error.reason === 'PROMPT_TOO_LARGE';
@@ -120,7 +122,7 @@ async function ask(
   question: Question,
   { name: sessionName }: UpstreamSession,
   messages: readonly ChatMessage[],
-  signal: AbortSignal,
+  signal: CancelSignal,
 ): Promise<Begun> {
   const { modelId, tools, languageCode } = question;
   const { timeZone } = question.settings;
@@ -134,7 +136,7 @@ async function begin(
   lease: Lease,
   identity: GeminiIdentity,
   turn: GeminiTurn,
-  signal: AbortSignal,
+  signal: CancelSignal,
 ): Promise<Begun> {
   const answer = await openAnswer(lease.connection, identity, turn, signal);
   const events = answer[Symbol.asyncIterator]();

@@ -4,6 +4,7 @@ import { accountsInUse, mayBeAsked } from '@/features/accounts/readiness';
 import { leaveSession, newSession, type UpstreamSession } from '@/features/chat/upstream-sessions';
 import type { Settings } from '@/features/settings/schema';
 import { settings } from '@/features/settings/settings';
+import { Cancellation } from '@/platform/cancellation';
 import { isDraining } from '@/platform/lifecycle';
 import { log } from '@/platform/log';
 import { processState } from '@/platform/process-state';
@@ -76,7 +77,7 @@ export function fillStock(account: Account, limits: Settings): void {
 async function fill(account: Account, shelf: Shelf, limits: Settings): Promise<void> {
   while (shelf.sessions.length < limits.sessionStockPerAccount) {
     if (isDraining() || !mayBeAsked(account.id, await allAccounts(), limits)) return;
-    const { signal } = new AbortController();
+    const signal = new Cancellation();
     const lease = leaseOf(account, 'text', limits, signal, { contentBegan() {}, served() {} });
     const session = await newSession(lease, signal);
     // Emptied for good while we waited: nobody would take it.

@@ -108,18 +108,21 @@ export function toChatCompletion(
     object: 'chat.completion',
     created: answer.created,
     model: answer.model,
-    choices: answer.choices.map(({ text, reasoning, citations, finishReason }, index) => ({
+    choices: answer.choices.map((choice, index) => ({
       index,
-      message: {
-        role: 'assistant',
-        content: text,
-        refusal: null,
-        ...(reasoning === '' ? {} : { reasoning_content: reasoning }),
-        ...(citations.length === 0 ? {} : { annotations: toAnnotations(citations) }),
-      },
+      message: messageOf(choice),
       logprobs: null,
-      finish_reason: finishReason,
+      finish_reason: choice.finishReason,
     })),
     usage: toUsage(answer.counts),
   };
 }
+
+function messageOf({ text, reasoning, citations }: FinishedChoice): Message {
+  const message: Message = { role: 'assistant', content: text, refusal: null };
+  if (reasoning !== '') message.reasoning_content = reasoning;
+  if (citations.length > 0) message.annotations = toAnnotations(citations);
+  return message;
+}
+
+type Message = ChatCompletion['choices'][number]['message'];

@@ -50,11 +50,48 @@ export function createTokenCounter(): TokenCounter {
   };
 }
 
+/** What was counted of texts that come again: a conversation brings all its earlier turns each time. */
+const KNOWN_PIECES = 5_000;
+const knownPieces = new Map<string, number>();
+
 /** Tokens of a whole text; as `createTokenCounter` counts. */
 export function countTokens(text: string): number {
-  const counter = createTokenCounter();
-  counter.push(text);
-  return counter.total();
+  let start = 0;
+  let bytes = 0;
+  let tokens = 0;
+  while (text.length - start >= PIECE_CHARACTERS && bytes < EXACT_BUDGET_BYTES) {
+    const end = pieceEnd(text, start);
+    tokens += countPiece(text, start, end);
+    bytes += utf8Bytes(text, start, end);
+    start = end;
+  }
+  if (bytes < EXACT_BUDGET_BYTES) return tokens + countPiece(text, start, text.length);
+  return tokens + Math.ceil(unitsOf(text, start) / UNITS_PER_TOKEN);
+}
+
+function countPiece(text: string, start: number, end: number): number {
+  if (start === end) return 0;
+  const piece = text.slice(start, end);
+  const known = knownPieces.get(piece);
+  if (known !== undefined) return known;
+  const copy = copyOf(piece);
+  const tokens = countExactly(copy, ordinaryText);
+  knownPieces.set(copy, tokens);
+  if (knownPieces.size > KNOWN_PIECES) {
+    for (const oldest of knownPieces.keys()) {
+      knownPieces.delete(oldest);
+      break;
+    }
+  }
+  return tokens;
+}
+
+function unitsOf(text: string, start: number): number {
+  let units = 0;
+  for (let index = start; index < text.length; index += 1) {
+    units += text.charCodeAt(index) >= FIRST_HAN_LIKE ? HAN_UNITS : LATIN_UNITS;
+  }
+  return units;
 }
 
 /** Lets through the first tokens of a text that comes in pieces. */
@@ -224,9 +261,9 @@ function tokenBytes(token: number): number {
 }
 
 /** A lone surrogate counts as the two bytes that are its share of a pair. */
-function utf8Bytes(text: string): number {
+function utf8Bytes(text: string, start = 0, end = text.length): number {
   let bytes = 0;
-  for (let index = 0; index < text.length; index += 1) {
+  for (let index = start; index < end; index += 1) {
     const code = text.charCodeAt(index);
     if (code < 0x80) bytes += 1;
     else if (code < 0x800 || isSurrogate(code)) bytes += 2;

@@ -5,6 +5,7 @@ import { mayBeAsked } from '@/features/accounts/readiness';
 import type { Settings } from '@/features/settings/schema';
 import { settings } from '@/features/settings/settings';
 import { createSession, deleteSession } from '@/gemini/client';
+import type { CancelSignal } from '@/platform/cancellation';
 import { query, sqlTime } from '@/platform/db';
 import { log } from '@/platform/log';
 import { processState } from '@/platform/process-state';
@@ -70,7 +71,7 @@ const FORGET = `DELETE FROM "UpstreamSession" WHERE ("accountId", "name") IN
  * Makes a session on the leased account.
  * @throws GeminiError `config` if the workspace id is refused; others by `classifyReply`
  */
-export async function newSession(lease: Lease, signal: AbortSignal): Promise<UpstreamSession> {
+export async function newSession(lease: Lease, signal: CancelSignal): Promise<UpstreamSession> {
   const { account, connection } = lease;
   const name = await lease.call((identity) => createSession(connection, identity, signal), {
     configFault: true,
@@ -148,7 +149,7 @@ function takeWaiting(accountId: string, count: number): string[] {
  * a time on each account. One that can't be deleted is forgotten, and its account is left in peace
  * for a while; what belongs to an account that rests waits. Blames no account.
  */
-export async function deleteLeftSessions(signal: AbortSignal): Promise<void> {
+export async function deleteLeftSessions(signal: CancelSignal): Promise<void> {
   const [accounts, limits] = await Promise.all([allAccounts(), settings()]);
   const { waiting, pausedUntilMs } = sessions();
   const due = [...waiting.keys()].filter((id) => {
@@ -176,7 +177,7 @@ async function deleteOnAccount(
   account: Account | null,
   names: string[],
   limits: Settings,
-  signal: AbortSignal,
+  signal: CancelSignal,
 ): Promise<void> {
   const { pausedUntilMs } = sessions();
   for (const name of names) {
@@ -192,7 +193,7 @@ async function deleteOne(
   account: Account,
   left: Left,
   limits: Settings,
-  signal: AbortSignal,
+  signal: CancelSignal,
 ): Promise<void> {
   const { pausedUntilMs } = sessions();
   try {

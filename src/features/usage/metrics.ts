@@ -103,9 +103,11 @@ function poolInstruments(registers: Registry[]) {
 /** One call below /v1, as it ended. Times are in milliseconds. */
 export interface CallFigures {
   /** A pattern of the API, not the path that was called. */
-  endpoint: string;
-  /** The id of a model that there is, `other`, or empty. */
-  model: string;
+  route: string;
+  /** As the caller wrote it. */
+  model: string | null;
+  /** The id of the model that this is; null if it is none. */
+  modelId: string | null;
   status: number;
   stream: boolean;
   durationMs: number;
@@ -120,7 +122,8 @@ export interface CallFigures {
 export function countCall(call: CallFigures): void {
   const { requests, durations, firstBytes, tokens, tries, tryFirstBytes, tryDurations } =
     instruments();
-  const { endpoint, model, status, firstByteMs, promptTokens } = call;
+  const { route: endpoint, status, firstByteMs, promptTokens } = call;
+  const model = call.modelId ?? (call.model === null ? '' : 'other');
   const stream = String(call.stream);
   requests.inc({ endpoint, model, status, stream });
   durations.observe({ endpoint, stream }, call.durationMs / 1_000);

@@ -29,7 +29,7 @@ const DAY_MS = 86_400_000;
 const NOON = Date.UTC(2026, 0, 31, 12);
 const count = () => query((db) => db.requestLog.count());
 const served = { startMs: 0, firstByteMs: 5, durationMs: 20, status: null, reason: null };
-const attempt = { ...served, accountId: 'account', outcome: 'served' };
+const attempt = { ...served, account: { id: 'account' }, outcome: 'served' };
 
 function call(changes: Partial<RequestLog> = {}): RequestLog {
   const startedAtMs = changes.startedAtMs ?? NOON;
@@ -111,8 +111,8 @@ it('takes a row twice that was written although the write seemed to fail', async
 it('keeps a row for each try, in order', async () => {
   const refused = { ...served, outcome: 'quota', status: 429, reason: 'QUOTA_EXCEEDED' };
   const attempts = [
-    { ...refused, accountId: 'first', firstByteMs: null },
-    { ...attempt, accountId: 'second', startMs: 20 },
+    { ...refused, account: { id: 'first' }, firstByteMs: null },
+    { ...attempt, account: { id: 'second' }, startMs: 20 },
   ];
   const logged = call({ attempts, fault: 'quota', queueMs: 7 });
   logRequest(logged);
@@ -127,7 +127,12 @@ it('keeps a row for each try, in order', async () => {
   });
   const rows = await query((db) => db.requestAttempt.findMany({ orderBy: { number: 'asc' } }));
   expect(rows).toEqual(
-    attempts.map((each, index) => ({ logId: logged.id, number: index + 1, ...each })),
+    attempts.map(({ account, ...each }, index) => ({
+      logId: logged.id,
+      number: index + 1,
+      accountId: account.id,
+      ...each,
+    })),
   );
 });
 

@@ -8,8 +8,8 @@ const PRUNE_BATCH_ROWS = 500;
 const DAY_MS = 86_400_000;
 
 /** One try of a call. */
-export interface RequestAttempt {
-  accountId: string;
+interface RequestAttempt {
+  account: { id: string };
   /** Since the call began. */
   startMs: number;
   /** Since the try began: the first that the upstream said. */
@@ -89,8 +89,7 @@ const ADD_DAILY = `INSERT INTO "UsageDaily" ("day","apiKeyId","model","accountId
 /** Notes a call with its tries, and adds it to its day; written within a second, off the hot path. */
 export function logRequest(call: RequestLog): void {
   const { id, apiKeyId, attempts, firstByteMs, durationMs, cost } = call;
-  const tokens = [call.promptTokens, call.completionTokens, call.reasoningTokens];
-  const accountId = attempts.at(-1)?.accountId ?? null;
+  const accountId = attempts.at(-1)?.account.id ?? null;
   writeBehind(INSERT_LOG, [
     id,
     call.startedAtMs,
@@ -107,21 +106,38 @@ export function logRequest(call: RequestLog): void {
     call.queueMs,
     firstByteMs,
     durationMs,
-    ...tokens,
+    call.promptTokens,
+    call.completionTokens,
+    call.reasoningTokens,
     cost,
   ]);
   for (const [index, attempt] of attempts.entries()) logAttempt(id, index + 1, attempt);
   const day = [utcDay(call.startedAtMs), apiKeyId, call.modelId ?? '', accountId ?? ''];
-  const failures = isFailure(call.status) ? 1 : 0;
-  const firstByte = firstByteMs === null ? [0, 0] : [firstByteMs, 1];
-  const amounts = [1, failures, ...tokens, cost, durationMs, ...firstByte];
-  addBehind(ADD_DAILY, day.join(' '), day, amounts);
+  addBehind(ADD_DAILY, day.join(' '), day, [
+    1,
+    isFailure(call.status) ? 1 : 0,
+    call.promptTokens,
+    call.completionTokens,
+    call.reasoningTokens,
+    cost,
+    durationMs,
+    firstByteMs ?? 0,
+    firstByteMs === null ? 0 : 1,
+  ]);
 }
 
 function logAttempt(logId: string, number: number, attempt: RequestAttempt): void {
-  const { accountId, startMs, firstByteMs, durationMs, outcome, status, reason } = attempt;
-  const times = [startMs, firstByteMs, durationMs];
-  writeBehind(INSERT_ATTEMPT, [logId, number, accountId, ...times, outcome, status, reason]);
+  writeBehind(INSERT_ATTEMPT, [
+    logId,
+    number,
+    attempt.account.id,
+    attempt.startMs,
+    attempt.firstByteMs,
+    attempt.durationMs,
+    attempt.outcome,
+    attempt.status,
+    attempt.reason,
+  ]);
 }
 
 /** A caller that left is no failure. */
@@ -129,8 +145,14 @@ function isFailure(status: number): boolean {
   return status >= 400 && status !== 499;
 }
 
+let knownDay = { number: Number.NaN, name: '' };
+
 function utcDay(timeMs: number): string {
-  return new Date(timeMs).toISOString().slice(0, 10);
+  const number = Math.floor(timeMs / DAY_MS);
+  if (number !== knownDay.number) {
+    knownDay = { number, name: new Date(timeMs).toISOString().slice(0, 10) };
+  }
+  return knownDay.name;
 }
 
 /**
