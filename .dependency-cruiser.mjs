@@ -21,7 +21,7 @@ const ranks = [
 const pure = [
   '^src/openai/',
   '^src/gemini/(stream|events|citations|fields|tools)\\.ts$',
-  '^src/features/[^/]+/(schema|state|rest-rules|quota|pacific-day|guard|roster|selection|key-format|to-gemini|to-openai|citations|reply-text|tokens|continuation|shorten|legacy-config)\\.ts$',
+  '^src/features/[^/]+/(schema|state|rest-rules|quota|pacific-day|guard|roster|selection|key-format|to-gemini|to-openai|citations|reply-text|tokens|shorten|legacy-config)\\.ts$',
 ];
 
 const room = (name) => `^src/features/${name}/`;
