@@ -184,6 +184,18 @@ describe('a conversation', () => {
     expect(calls()).toEqual({ created: before.created + 1, asked: before.asked + 2 });
   });
 
+  it('whose session is stale goes on in a new one, unseen', async () => {
+    const [history, one] = await begun('stale');
+    const { name = '' } = one.session?.account ?? {};
+    pool.standIn.setFault(name, { on: 'streamAssist', scenario: 'http status=500', times: 1 });
+    const before = calls();
+    const messages = [...history, asking('next', 'ok')];
+    const two = await say(pool, messages);
+    expect(two.session?.account.name).toBe(name);
+    expectFaithful(two, messages);
+    expect(calls()).toEqual({ created: before.created + 1, asked: before.asked + 2 });
+  });
+
   it('moves to another account in the middle, with all of it', async () => {
     const [history, one] = await begun('failover');
     const name = one.session?.account.name ?? '';

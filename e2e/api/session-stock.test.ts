@@ -72,10 +72,17 @@ describe('the stock of sessions', () => {
   });
 
   it('is thrown away when it is stale, and made anew', async () => {
-    pool = await startPool({ accounts: 1, settings: { sessionStockMaxAgeMs: 1_000 } });
+    const clock = jumpingClock();
+    const settings = { sessionStockMaxAgeMs: 60_000 };
+    pool = await startPool({ accounts: 1, settings, env: clock.env });
     await chat();
-    await eventually(() => created() >= 3, 15_000);
-    await eventually(() => (pool.standIn.counts('demo-1').deleteSession ?? 0) >= 1, 15_000);
+    await eventually(() => created() === 2);
+    const old = pool.standIn.sessions.all.at(-1);
+    await clock.jump(61_000);
+    pool.standIn.clock.offsetMs = 61_000;
+    await eventually(() => !pool.standIn.sessions.all.includes(old as never), 15_000);
+    // The conversation's own, and the new one.
+    await eventually(() => created() === 3 && sessions() === 2, 15_000);
   });
 
   it('is forgotten with the cookies that it was made with', async () => {
@@ -104,5 +111,19 @@ describe('the access token', () => {
     await clock.jump(200_000);
     pool.standIn.clock.offsetMs = 450_000;
     expect((await chat()).status).toBe(200);
+  });
+
+  it('of an account that rests is not', async () => {
+    const clock = jumpingClock();
+    const settings = { faultRestMs: 600_000, faultRestMaxMs: 600_000 };
+    pool = await startPool({ accounts: 1, settings, env: clock.env });
+    await chat();
+    pool.standIn.setFault('demo-1', { on: 'streamAssist', scenario: 'http status=503' });
+    expect((await chat()).status).toBe(502);
+    await clock.jump(250_000);
+    pool.standIn.clock.offsetMs = 250_000;
+    // It is looked at every 5 s.
+    await new Promise((resolve) => setTimeout(resolve, 7_000));
+    expect(pool.standIn.counts('demo-1').key).toBe(1);
   });
 });

@@ -16,8 +16,13 @@ export function jsonReply(
   body: unknown,
   headers: Record<string, string> = {},
 ): Reply {
-  const all = Object.assign({ 'content-type': 'application/json' }, headers);
-  return { status, headers: all, body: JSON.stringify(body) };
+  const text = JSON.stringify(body);
+  const own = {
+    'content-type': 'application/json',
+    // Without it the body would go out in chunks.
+    'content-length': String(Buffer.byteLength(text)),
+  };
+  return { status, headers: Object.assign(own, headers), body: text };
 }
 
 /** The web response of a reply; without its body for HEAD. */

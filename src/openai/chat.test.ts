@@ -247,9 +247,15 @@ describe('messages', () => {
     expect(parseMessages({ role: 'assistant', content: 'a', ...extra })[0]?.text).toBe('a');
   });
 
-  test('a refusal that is sent back stands for content, and is not repeated', () => {
-    const message = { role: 'assistant', content: null, refusal: 'I can not do that.' };
-    expect(parseMessages(message)).toMatchObject([{ role: 'assistant', text: '', toolCalls: [] }]);
+  test.each([
+    [{ content: null, refusal: 'I will not\ud800' }, 'I will not\ufffd'],
+    [{ refusal: 'I will not' }, 'I will not'],
+    [{ content: '', refusal: 'I will not' }, 'I will not'],
+    [{ content: 'Hm.', refusal: 'I will not' }, 'Hm.\nI will not'],
+    [{ content: [{ type: 'text', text: 'Hm.' }], refusal: 'I will not' }, 'Hm.\nI will not'],
+    [{ content: 'Hm.', refusal: '' }, 'Hm.'],
+  ])('a refusal that is sent back is what the assistant said: %j', (said, text) => {
+    expect(parseMessages({ role: 'assistant', ...said })[0]?.text).toBe(text);
   });
 
   test('text is untouched but for lone surrogates', () => {

@@ -149,7 +149,7 @@ type ChatCompletionRequest = z.infer<typeof ChatCompletionRequest>;
 export interface ChatMessage {
   role: 'system' | 'user' | 'assistant' | 'tool';
   name: string | null;
-  /** As the caller wrote it; several parts are joined by a line break. */
+  /** As the caller wrote it; several parts, and a refusal, are joined by a line break. */
   text: string;
   toolCalls: ChatToolCall[];
   toolCallId: string | null;
@@ -197,7 +197,7 @@ export function parseChatCompletionRequest(body: unknown): ChatCompletionParamet
     stream,
     includeUsage: stream && request.stream_options?.include_usage === true,
     n: request.n ?? 1,
-    stop: stopSequences(request.stop ?? []),
+    stop: request.stop ? stopSequences(request.stop) : [],
     maxTokens: request.max_completion_tokens ?? (request.max_tokens || null),
     conversationId: request.conversation_id?.toWellFormed() ?? null,
   };
@@ -220,7 +220,7 @@ function toChatMessage(message: Message): ChatMessage {
   return {
     role: roleOf(message),
     name: message.name?.toWellFormed() ?? null,
-    text: textOf(message.content),
+    text: textOf(message),
     toolCalls: message.role === 'assistant' ? toolCallsOf(message) : [],
     toolCallId: message.role === 'tool' ? message.tool_call_id.toWellFormed() : null,
   };
@@ -231,10 +231,17 @@ function roleOf({ role }: Message): ChatMessage['role'] {
   return role === 'function' ? 'tool' : role;
 }
 
-function textOf(content: Message['content']): string {
-  if (typeof content === 'string') return content.toWellFormed();
+function textOf(message: Message): string {
+  const text = contentOf(message);
+  const refusal = message.role === 'assistant' ? message.refusal : null;
+  if (!refusal) return text.toWellFormed();
+  return (text === '' ? refusal : `${text}\n${refusal}`).toWellFormed();
+}
+
+function contentOf({ content }: Message): string {
+  if (typeof content === 'string') return content;
   const texts = content?.map((part) => (part.type === 'text' ? part.text : part.refusal)) ?? [];
-  return texts.join('\n').toWellFormed();
+  return texts.join('\n');
 }
 
 function toolCallsOf(message: Extract<Message, { role: 'assistant' }>): ChatToolCall[] {

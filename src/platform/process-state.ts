@@ -13,6 +13,9 @@ export function processState<T>(name: string, init: () => T): T {
   const holder = globalThis as Root;
   holder[root] ??= new Map();
   const values = holder[root];
-  if (!values.has(name)) values.set(name, init());
-  return values.get(name) as T;
+  const known = values.get(name);
+  if (known !== undefined) return known as T;
+  const made = init();
+  values.set(name, made);
+  return made;
 }

@@ -6,6 +6,7 @@ import {
   flushWriteBehind,
   stopWriteBehind,
   writeBehind,
+  writeInOrderBehind,
   writeLatestBehind,
 } from '@/platform/write-behind';
 import { newDataFolder } from '../../e2e/support/data-folder';
@@ -105,6 +106,50 @@ it('drops the oldest rows beyond its bound, also of those that come back', async
   expect(texts).toHaveLength(20_000);
   expect([texts[0], texts.at(-1)]).toEqual(['150', 'new 149']);
   expect(warn).toHaveBeenCalledWith({ rows: 150 }, expect.any(String));
+});
+
+it('drops the oldest ids beyond its bound, also when those come back that a write has failed', async () => {
+  const latest = (number: number, text = `${number}`) =>
+    writeLatestBehind(insertInto('Gone'), `${number}`, [text]);
+  for (let number = 0; number < 20_001; number++) latest(number);
+  const flushing = flushWriteBehind();
+  latest(2, 'renewed');
+  for (let number = 20_001; number < 20_150; number++) latest(number);
+  await expect(flushing).rejects.toThrow();
+  latest(20_150);
+  const warn = vi.spyOn(log(), 'warn');
+  await makeTable('Gone');
+  await flushWriteBehind();
+  const texts = await textsOf('Gone');
+  expect(texts).toEqual(Array.from({ length: 20_000 }, (_, index) => `${index + 151}`));
+  expect(warn).toHaveBeenCalledWith({ rows: 151 }, expect.any(String));
+});
+
+it('writes ids in batches, and each of them once', async () => {
+  for (let number = 0; number < 450; number++) {
+    writeLatestBehind(insertInto('Here'), `${number}`, [`${number}`]);
+  }
+  for (let count = 0; count < 2; count++) await flushWriteBehind();
+  expect(await textsOf('Here')).toEqual(Array.from({ length: 450 }, (_, number) => `${number}`));
+});
+
+it('writes what belongs together in order, and nothing whose earlier rows can not be written', async () => {
+  const statements = [insertInto('Gone'), insertInto('Here')];
+  const names = Array.from({ length: 250 }, (_, number) => `${number}`);
+  for (const name of names) {
+    writeInOrderBehind(statements, [[[`${name} a`], [`${name} b`]], [[name]]]);
+  }
+  await expect(flushWriteBehind()).rejects.toThrow();
+  expect(await textsOf('Here')).toEqual([]);
+  await makeTable('Gone');
+  await flushWriteBehind();
+  expect(await textsOf('Here')).toEqual(names);
+  expect(await textsOf('Gone')).toEqual(names.flatMap((name) => [`${name} a`, `${name} b`]));
+
+  await dropTable('Gone');
+  writeInOrderBehind(statements, [[['lost']], [['lost']]]);
+  expect(await stopWriteBehind()).toBe(1);
+  await makeTable('Gone');
 });
 
 it('stops without failing on a flush that fails, and tells how many rows are lost', async () => {

@@ -18,6 +18,9 @@ const WHAT = 'writing of queued rows';
 
 type Row = readonly (string | number | null)[];
 
+/** The rows for each of several statements. */
+type RowsInOrder = readonly (readonly Row[])[];
+
 /** A row whose last columns are sums. */
 interface Sum {
   key: Row;
@@ -27,6 +30,8 @@ interface Sum {
 interface Queue extends Outage {
   /** Rows by statement. */
   appended: Map<string, Row[]>;
+  /** What belongs together, by the statements that it is for. */
+  ordered: Map<readonly string[], RowsInOrder[]>;
   /** The last row by statement and id. */
   latest: Map<string, Map<string, Row>>;
   /** What was added up by statement and id. */
@@ -39,6 +44,7 @@ interface Queue extends Outage {
 function queue(): Queue {
   return processState<Queue>('write-behind', () => ({
     appended: new Map(),
+    ordered: new Map(),
     latest: new Map(),
     sums: new Map(),
     dropped: 0,
@@ -53,28 +59,50 @@ function queue(): Queue {
  * as `INSERT INTO "T" ("a","b") SELECT value->>0, value->>1 FROM json_each(?)`.
  */
 export function writeBehind(statement: string, row: Row): void {
-  const { appended } = queue();
-  const rows = appended.get(statement);
-  if (!rows) appended.set(statement, [row]);
+  append(queue().appended, statement, row);
+}
+
+/**
+ * Like `writeBehind`, for rows that belong together: those for a later one of `statements`, which
+ * are always the same object, are written only after those for the earlier ones. Until all are, they
+ * come again: each statement must bear rows that are there already.
+ */
+export function writeInOrderBehind(statements: readonly string[], rows: RowsInOrder): void {
+  append(queue().ordered, statements, rows);
+}
+
+function append<K, T>(queued: Map<K, T[]>, key: K, entry: T): void {
+  const entries = queued.get(key);
+  if (!entries) queued.set(key, [entry]);
   else {
-    rows.push(row);
-    dropOldest(queue(), rows);
+    entries.push(entry);
+    dropOldest(entries);
   }
 }
 
-function dropOldest(state: Queue, rows: Row[]): void {
-  const surplus = rows.length - MAX_ROWS_PER_STATEMENT;
+function dropOldest(entries: unknown[]): void {
+  const surplus = entries.length - MAX_ROWS_PER_STATEMENT;
   if (surplus <= 0) return;
-  rows.splice(0, surplus);
-  state.dropped += surplus;
+  entries.splice(0, surplus);
+  queue().dropped += surplus;
 }
 
 /** Like `writeBehind`, but only the last row of each `id` between two flushes is written. */
 export function writeLatestBehind(statement: string, id: string, row: Row): void {
-  const { latest } = queue();
-  const rows = latest.get(statement);
-  if (rows) rows.set(id, row);
-  else latest.set(statement, new Map([[id, row]]));
+  const state = queue();
+  const rows = state.latest.get(statement);
+  if (!rows) state.latest.set(statement, new Map([[id, row]]));
+  else {
+    rows.set(id, row);
+    dropOldestId(state, rows);
+  }
+}
+
+function dropOldestId(state: Queue, rows: Map<string, Row>): void {
+  if (rows.size <= MAX_ROWS_PER_STATEMENT) return;
+  const [oldest = ''] = rows.keys();
+  rows.delete(oldest);
+  state.dropped += 1;
 }
 
 /**
@@ -88,12 +116,21 @@ export function addBehind(
   amounts: readonly number[],
 ): void {
   const state = queue();
-  const sums = state.sums.get(statement) ?? new Map<string, Sum>();
-  state.sums.set(statement, sums);
+  let sums = state.sums.get(statement);
+  if (!sums) {
+    sums = new Map();
+    state.sums.set(statement, sums);
+  }
   const sum = sums.get(id);
-  if (sum) sum.amounts = sum.amounts.map((amount, index) => amount + (amounts[index] ?? 0));
+  if (sum) add(sum.amounts, amounts);
   else if (sums.size < MAX_ROWS_PER_STATEMENT) sums.set(id, { key, amounts: [...amounts] });
   else state.dropped += 1;
+}
+
+function add(sums: number[], amounts: readonly number[]): void {
+  amounts.forEach((amount, index) => {
+    sums[index] = (sums[index] ?? 0) + amount;
+  });
 }
 
 /** Starts the flush of every second. Safe to call again. */
@@ -116,7 +153,8 @@ export async function stopWriteBehind(): Promise<number> {
   state.timer = null;
   await state.flushing?.catch(() => {});
   await flushWriteBehind().catch(() => {});
-  const waiting = [...state.appended.values()].map((rows) => rows.length);
+  const queues = [...state.appended.values(), ...state.ordered.values()];
+  const waiting = queues.map((entries) => entries.length);
   const waitingById = [...state.latest.values(), ...state.sums.values()].map(({ size }) => size);
   return [...waiting, ...waitingById].reduce((sum, rows) => sum + rows, state.dropped);
 }
@@ -138,10 +176,13 @@ async function flushAll(state: Queue): Promise<void> {
   const failures: unknown[] = [];
   const attempt = (flush: Promise<void>) => flush.catch((error) => failures.push(error));
   // The health of the accounts is among the latest rows; the log of calls can wait.
-  for (const [statement, byId] of state.latest) await attempt(flushLatest(statement, byId));
-  for (const [statement, byId] of state.sums) await attempt(flushSums(statement, byId));
+  for (const statement of state.latest.keys()) await attempt(flushLatest(state, statement));
+  for (const statement of state.sums.keys()) await attempt(flushSums(state, statement));
   for (const [statement, rows] of state.appended) {
-    await attempt(flushAppended(state, statement, rows));
+    await attempt(flushAppended(rows, (batch) => writeBatch(statement, batch)));
+  }
+  for (const [statements, entries] of state.ordered) {
+    await attempt(flushAppended(entries, (batch) => writeInOrder(statements, batch)));
   }
   if (failures.length > 0) {
     const error = new AggregateError(failures, 'Some queued rows could not be written.');
@@ -157,56 +198,83 @@ async function flushAll(state: Queue): Promise<void> {
 // All write what is there at their start: under load there is always a newer row, and a loop until
 // the queue is empty would write all the time and let the other statements wait.
 
-async function flushLatest(statement: string, byId: Map<string, Row>): Promise<void> {
-  for (let left = byId.size; left > 0; left -= BATCH_ROWS) {
-    const batch = [...byId].slice(0, BATCH_ROWS);
-    for (const [id] of batch) byId.delete(id);
-    try {
+function flushLatest({ latest }: Queue, statement: string): Promise<void> {
+  return flushById(
+    latest,
+    statement,
+    (row) => row,
+    (id, row) => writeLatestBehind(statement, id, row),
+  );
+}
+
+function flushSums({ sums }: Queue, statement: string): Promise<void> {
+  return flushById(
+    sums,
+    statement,
+    ({ key, amounts }) => [...key, ...amounts],
+    (id, { key, amounts }) => addBehind(statement, id, key, amounts),
+  );
+}
+
+/** `addLater` adds to what is left after a failure what has come since. */
+async function flushById<T>(
+  queued: Map<string, Map<string, T>>,
+  statement: string,
+  toRow: (entry: T) => Row,
+  addLater: (id: string, entry: T) => void,
+): Promise<void> {
+  const taken = queued.get(statement);
+  if (!taken || taken.size === 0) return;
+  queued.set(statement, new Map());
+  try {
+    for (const batch of batchesOf(taken)) {
       await writeBatch(
         statement,
-        batch.map(([, row]) => row),
+        batch.map(([, entry]) => toRow(entry)),
       );
-    } catch (error) {
-      // A row that came meanwhile is the later one.
-      for (const [id, row] of batch) if (!byId.has(id)) byId.set(id, row);
-      throw error;
+      for (const [id] of batch) taken.delete(id);
     }
-    await breath();
+  } catch (error) {
+    const later = queued.get(statement) ?? [];
+    queued.set(statement, taken);
+    for (const [id, entry] of later) addLater(id, entry);
+    throw error;
   }
 }
 
-async function flushSums(statement: string, byId: Map<string, Sum>): Promise<void> {
-  for (let left = byId.size; left > 0; left -= BATCH_ROWS) {
-    const batch = [...byId].slice(0, BATCH_ROWS);
-    for (const [id] of batch) byId.delete(id);
+function* batchesOf<T>(entries: Iterable<T>): Generator<T[], void, undefined> {
+  let batch: T[] = [];
+  for (const entry of entries) {
+    batch.push(entry);
+    if (batch.length < BATCH_ROWS) continue;
+    yield batch;
+    batch = [];
+  }
+  if (batch.length > 0) yield batch;
+}
+
+async function flushAppended<T>(entries: T[], write: (batch: T[]) => Promise<void>): Promise<void> {
+  for (let left = entries.length; left > 0; left -= BATCH_ROWS) {
+    const batch = entries.splice(0, BATCH_ROWS);
     try {
-      await writeBatch(
-        statement,
-        batch.map(([, { key, amounts }]) => [...key, ...amounts]),
-      );
+      await write(batch);
     } catch (error) {
-      for (const [id, { key, amounts }] of batch) addBehind(statement, id, key, amounts);
+      entries.unshift(...batch);
+      dropOldest(entries);
       throw error;
     }
-    await breath();
   }
 }
 
-async function flushAppended(state: Queue, statement: string, rows: Row[]): Promise<void> {
-  for (let left = rows.length; left > 0; left -= BATCH_ROWS) {
-    const batch = rows.splice(0, BATCH_ROWS);
-    try {
-      await writeBatch(statement, batch);
-    } catch (error) {
-      rows.unshift(...batch);
-      dropOldest(state, rows);
-      throw error;
-    }
-    await breath();
+async function writeInOrder(statements: readonly string[], entries: RowsInOrder[]): Promise<void> {
+  for (const [index, statement] of statements.entries()) {
+    const rows = entries.flatMap((entry) => entry[index] ?? []);
+    for (const batch of batchesOf(rows)) await writeBatch(statement, batch);
   }
 }
 
-function writeBatch(statement: string, rows: Row[]): Promise<unknown> {
+async function writeBatch(statement: string, rows: Row[]): Promise<void> {
   const json = JSON.stringify(rows);
-  return query((db) => db.$executeRawUnsafe(statement, json));
+  await query((db) => db.$executeRawUnsafe(statement, json));
+  await breath();
 }

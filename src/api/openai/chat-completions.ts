@@ -1,3 +1,4 @@
+import { callerSignal } from '@/api/caller-signal';
 import { type Call, openAiEndpoint, toShown } from '@/api/openai/endpoint';
 import { streamReply } from '@/api/openai/stream-response';
 import { jsonReply, type Reply } from '@/api/reply';
@@ -26,7 +27,7 @@ async function createChatCompletion(call: Call): Promise<Reply> {
   const completion = await createCompletion(parameters, {
     key: call.key,
     languageCode: languageOf(call.request.headers.get('accept-language')),
-    signal: call.request.signal,
+    signal: callerSignal(call.request),
     trace: call.record.trace,
   });
   call.record.completion = completion;
@@ -37,7 +38,8 @@ async function createChatCompletion(call: Call): Promise<Reply> {
   };
   if (!parameters.stream) return jsonReply(200, await collect(completion, identity, parameters.n));
   const { n, includeUsage } = parameters;
-  return stream(call, completion, n, { ...identity, includeUsage });
+  const { id, created, model } = identity;
+  return stream(call, completion, n, { id, created, model, includeUsage });
 }
 
 interface Identity {

@@ -47,6 +47,7 @@ export class RequestRecord {
 
   /** Notes, once, that the caller wants a stream. */
   beginStream(): void {
+    if (this.#stream) return;
     this.#stream = true;
     streamBegan();
   }

@@ -1,7 +1,7 @@
 import type { Account } from '@/features/accounts/account-table';
 import { replaceHealth } from '@/features/accounts/accounts';
 import { healthOf } from '@/features/accounts/health';
-import { type Lease, leaseOf } from '@/features/accounts/lease';
+import { backgroundLease, type Lease } from '@/features/accounts/lease';
 import { afterFailure, afterTest } from '@/features/accounts/state';
 import { settings } from '@/features/settings/settings';
 import { createSession, openAnswer } from '@/gemini/client';
@@ -30,8 +30,7 @@ export async function testAccount(account: Account, depth: TestDepth): Promise<A
   let answer: string | null = null;
   let failure: GeminiError | null = null;
   try {
-    const events = { contentBegan() {}, served() {} };
-    const lease = leaseOf(account, 'text', limits, new AbortController().signal, events);
+    const lease = backgroundLease(account, limits, new AbortController().signal);
     answer = await tryOut(lease, depth, limits.timeZone);
   } catch (error) {
     if (!isGeminiError(error)) throw error;

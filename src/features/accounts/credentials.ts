@@ -89,7 +89,7 @@ export async function accessTokenOf(
 
 /**
  * Renews the access token of the account if it has one that is soon over, in the background: whoever
- * asks for it later does not wait.
+ * asks for it later does not wait. One that can't be used any more is left to the next caller.
  */
 export function renewTokenAhead(account: Account, connection: GeminiConnection): void {
   const credential = credentials().get(account.id);
@@ -97,7 +97,8 @@ export function renewTokenAhead(account: Account, connection: GeminiConnection):
   // Other cookies came in: the next call takes them, and its token is made then.
   if (account.credentialVersion > credential.version) return;
   const nowMs = Date.now();
-  if (credential.token.expiresAtMs - nowMs >= RENEW_BEFORE_MS) return;
+  const leftMs = credential.token.expiresAtMs - nowMs;
+  if (leftMs >= RENEW_BEFORE_MS || leftMs <= UNUSABLE_BEFORE_MS) return;
   if (nowMs >= credential.renewAfterMs) renewInBackground(account, credential, connection);
 }
 
@@ -109,7 +110,7 @@ function renewInBackground(
 ): void {
   credential.renewAfterMs = Date.now() + RENEWAL_PAUSE_MS;
   mintOnce(account, credential, connection).catch((error) =>
-    log().warn({ account: account.label, err: error }, 'access token could not be renewed yet'),
+    log().debug({ account: account.label, err: error }, 'access token could not be renewed yet'),
   );
 }
 

@@ -24,7 +24,7 @@ export const SHUTTING_DOWN = 'SHUTTING_DOWN';
  * The clock of all tries of one request. One timer and one listener: `AbortSignal.any` would cost
  * 20 µs of every request.
  */
-export function startDeadline(callerSignal: AbortSignal, timeoutMs: number): Deadline {
+export function startDeadline(callerSignal: CancelSignal, timeoutMs: number): Deadline {
   const cancellation = new Cancellation();
   const endsAt = performance.now() + timeoutMs;
   let isCut = false;

@@ -86,6 +86,15 @@ export function leaseOf(
 }
 
 /**
+ * The same for work that no caller waits for and that blames nobody: what came of it is heard by the
+ * one who does it alone.
+ * @throws GeminiError if what is stored of the account can't be read
+ */
+export function backgroundLease(account: Account, limits: Settings, signal: CancelSignal): Lease {
+  return leaseOf(account, 'text', limits, signal, { contentBegan() {}, served() {} });
+}
+
+/**
  * The way to the upstream for `account`, with the patience that `kind` asks for.
  * @throws GeminiError if the stored proxy can't be read
  */

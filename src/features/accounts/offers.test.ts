@@ -1,4 +1,4 @@
-import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { reloadAccounts } from '@/features/accounts/account-table';
 import { saveAccounts, setEnabled } from '@/features/accounts/accounts';
 import { healthEpochOf } from '@/features/accounts/health';
@@ -33,14 +33,24 @@ const by = (...ids: string[]) => ids.map((id) => ({ account: { id }, healthEpoch
 
 describe('what is learned', () => {
   beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['Date'], now: NOW - DAY });
     resetProcessState();
     handMadeAccounts({}, {}, {});
+    // The process begins here, a day ago.
+    mergeOffers([], [], NOW - DAY);
+    vi.setSystemTime(NOW);
+  });
+  afterEach(() => {
+    vi.useRealTimers();
   });
 
   it('counts for a day when another account served the request', () => {
     learnFromSuccess('pro', by('a'), NOW);
-    expect(refusedUntilMs('a', 'pro')).toBe(NOW + DAY);
-    expect([refusedUntilMs('b', 'pro'), refusedUntilMs('a', 'flash')]).toEqual([0, 0]);
+    expect(refusedUntilMs('a', 'pro', Date.now())).toBe(NOW + DAY);
+    expect([
+      refusedUntilMs('b', 'pro', Date.now()),
+      refusedUntilMs('a', 'flash', Date.now()),
+    ]).toEqual([0, 0]);
     expect([isRefusedBySome('pro'), isRefusedBySome('flash')]).toEqual([true, false]);
     expect(modelsRefusedBy('a', NOW)).toEqual(['pro']);
     expect(modelsRefusedBy('a', NOW + DAY)).toEqual([]);
@@ -48,7 +58,7 @@ describe('what is learned', () => {
 
   it('counts for some minutes when nobody did', () => {
     learnFromFailure('pro', by('a', 'b'), NOW);
-    expect(refusedUntilMs('b', 'pro')).toBe(NOW + 10 * MINUTE);
+    expect(refusedUntilMs('b', 'pro', Date.now())).toBe(NOW + 10 * MINUTE);
   });
 
   it('is nothing when nobody served a request for a model that others are served with', () => {
@@ -59,15 +69,46 @@ describe('what is learned', () => {
     expect(isRefusedBySome('pro')).toBe(true);
   });
 
+  it('is nothing unproven while it is not known what was served within a day', () => {
+    resetProcessState();
+    handMadeAccounts({}, {});
+    learnFromFailure('pro', by('a', 'b'), NOW);
+    learnFromFailure('pro', by('a', 'b'), NOW + DAY - 1);
+    expect(isRefusedBySome('pro')).toBe(false);
+    learnFromSuccess('pro', by('a'), NOW);
+    expect(refusedUntilMs('a', 'pro', Date.now())).toBe(NOW + DAY);
+    learnFromFailure('flash', by('a'), NOW + DAY);
+    expect(refusedUntilMs('a', 'flash', NOW + DAY)).toBe(NOW + DAY + 10 * MINUTE);
+  });
+
+  it('is over when the clock was set back', () => {
+    const aYearAhead = NOW + 365 * DAY;
+    const accounts = [{ id: 'a', healthEpoch: 0 }];
+    mergeOffers(accounts, [], aYearAhead);
+    learnFromSuccess('pro', by('a'), aYearAhead);
+    expect(refusedUntilMs('a', 'pro', aYearAhead)).toBe(aYearAhead + DAY);
+    expect(refusedUntilMs('a', 'pro', Date.now())).toBe(0);
+    expect(modelsRefusedBy('a', NOW)).toEqual([]);
+    mergeOffers(accounts, [], NOW);
+    expect(isRefusedBySome('pro')).toBe(false);
+    const rowAt = (ms: number) => [{ accountId: 'a', upstreamModelId: 'pro', at: new Date(ms) }];
+    mergeOffers([], [], NOW);
+    mergeOffers(accounts, rowAt(aYearAhead), NOW);
+    expect(isRefusedBySome('pro')).toBe(false);
+    mergeOffers([], [], NOW);
+    mergeOffers(accounts, rowAt(NOW), NOW);
+    expect(refusedUntilMs('a', 'pro', Date.now())).toBe(NOW + DAY);
+  });
+
   it('is nothing where the upstream was told no model', () => {
     learnFromSuccess(null, by('a'), NOW);
     learnFromFailure(null, by('a'), NOW);
-    expect([refusedUntilMs('a', null), isRefusedBySome(null)]).toEqual([0, false]);
+    expect([refusedUntilMs('a', null, Date.now()), isRefusedBySome(null)]).toEqual([0, false]);
   });
 
   it('is nothing of an account that began anew meanwhile', () => {
     learnFromSuccess('pro', [{ account: { id: 'a' }, healthEpoch: -1 }], NOW);
-    expect(refusedUntilMs('a', 'pro')).toBe(0);
+    expect(refusedUntilMs('a', 'pro', Date.now())).toBe(0);
   });
 
   it('is forgotten with the account, with a new epoch, and when it is over', () => {
@@ -78,7 +119,7 @@ describe('what is learned', () => {
     mergeOffers(accounts, [], NOW);
     learnFromSuccess('pro', by('a', 'b', 'c'), NOW);
     mergeOffers(accounts, [], NOW);
-    expect(['a', 'b', 'c'].map((id) => refusedUntilMs(id, 'pro'))).toEqual([
+    expect(['a', 'b', 'c'].map((id) => refusedUntilMs(id, 'pro', Date.now()))).toEqual([
       NOW + DAY,
       NOW + DAY,
       0,
@@ -91,7 +132,7 @@ describe('what is learned', () => {
       [],
       NOW,
     );
-    expect(['a', 'b'].map((id) => refusedUntilMs(id, 'pro'))).toEqual([NOW + DAY, 0]);
+    expect(['a', 'b'].map((id) => refusedUntilMs(id, 'pro', Date.now()))).toEqual([NOW + DAY, 0]);
     mergeOffers(accounts, [], NOW + DAY);
     expect(isRefusedBySome('pro')).toBe(false);
   });
@@ -114,7 +155,7 @@ describe('in the database', () => {
     const { ids } = await saveAccounts([input('1'), input('2')]);
     const [one = '', other = ''] = ids;
     const refusal = (id: string) => ({ account: { id }, healthEpoch: healthEpochOf(id) });
-    const known = () => ids.map((id) => refusedUntilMs(id, 'pro') > Date.now());
+    const known = () => ids.map((id) => refusedUntilMs(id, 'pro', Date.now()) > Date.now());
     learnFromSuccess('pro', [refusal(one), refusal(other)], Date.now());
     await restarted();
     expect(known()).toEqual([true, true]);

@@ -10,7 +10,11 @@ import { writeLatestBehind } from '@/platform/write-behind';
  * - When another account then served that very request, it was the account. It is not asked for
  *   that model for a day, over restarts, too.
  * - When nobody served it, it counts for some minutes, and only of a model that no account has
- *   served for a day: else one odd request could take a good model away from all callers.
+ *   served for a day: else one odd request could take a good model away from all callers. What was
+ *   served before this process began is not known, so for its first day every model may have been.
+ *
+ * Times are by the wall clock, since they are kept over restarts. One that lies further ahead than
+ * any refusal lasts, since the clock was set back, counts for nothing.
  */
 
 const PROVEN_MS = 24 * 3_600_000;
@@ -23,6 +27,7 @@ interface Offers {
   epochs: Map<string, number>;
   /** By upstream model: when some account last served it. */
   servedAtMs: Map<string, number>;
+  beganAtMs: number;
 }
 
 function offers(): Offers {
@@ -30,6 +35,7 @@ function offers(): Offers {
     refusals: new Map(),
     epochs: new Map(),
     servedAtMs: new Map(),
+    beganAtMs: Date.now(),
   }));
 }
 
@@ -42,9 +48,18 @@ const SAVE = `INSERT INTO "ModelRefusal" ("accountId", "upstreamModelId", "at")
   ON CONFLICT ("accountId", "upstreamModelId") DO UPDATE SET "at" = excluded."at"`;
 
 /** Until when the account is not asked for the upstream's model; 0 if it may be. */
-export function refusedUntilMs(accountId: string, upstreamModelId: string | null): number {
+export function refusedUntilMs(
+  accountId: string,
+  upstreamModelId: string | null,
+  nowMs: number,
+): number {
   if (upstreamModelId === null) return 0;
-  return offers().refusals.get(upstreamModelId)?.get(accountId) ?? 0;
+  const untilMs = offers().refusals.get(upstreamModelId)?.get(accountId);
+  return untilMs !== undefined && isInForce(untilMs, nowMs) ? untilMs : 0;
+}
+
+function isInForce(untilMs: number, nowMs: number): boolean {
+  return untilMs > nowMs && untilMs <= nowMs + PROVEN_MS;
 }
 
 /** Whether some account is known not to offer the upstream's model. */
@@ -80,8 +95,8 @@ export function learnFromFailure(
   nowMs: number,
 ): void {
   if (upstreamModelId === null || refusals.length === 0) return;
-  const servedAtMs = offers().servedAtMs.get(upstreamModelId);
-  if (servedAtMs !== undefined && nowMs - servedAtMs < PROVEN_MS) return;
+  const { servedAtMs, beganAtMs } = offers();
+  if (nowMs - (servedAtMs.get(upstreamModelId) ?? beganAtMs) < PROVEN_MS) return;
   for (const refusal of refusals) note(upstreamModelId, refusal, nowMs + UNPROVEN_MS);
 }
 
@@ -105,13 +120,13 @@ function put(state: Offers, upstreamModelId: string, accountId: string, untilMs:
 /** The upstream models that the account is known not to offer. */
 export function modelsRefusedBy(accountId: string, nowMs: number): string[] {
   return [...offers().refusals]
-    .filter(([, byAccount]) => (byAccount.get(accountId) ?? 0) > nowMs)
+    .filter(([, byAccount]) => isInForce(byAccount.get(accountId) ?? 0, nowMs))
     .map(([upstreamModelId]) => upstreamModelId);
 }
 
 /**
- * Takes what rows tell of accounts that are new here or in a newer epoch. Forgets accounts that are
- * gone, and refusals that are over.
+ * Takes what rows tell of accounts that are new here or in a newer epoch, unless it lies in the
+ * future. Forgets accounts that are gone, and refusals that are over.
  */
 export function mergeOffers(
   accounts: readonly { id: string; healthEpoch: number }[],
@@ -125,13 +140,13 @@ export function mergeOffers(
   const merged: Offers = { ...state, refusals: new Map(), epochs };
   for (const { accountId, upstreamModelId, at } of rows) {
     const untilMs = at.getTime() + PROVEN_MS;
-    if (epochs.has(accountId) && !isMine(accountId) && untilMs > nowMs) {
+    if (epochs.has(accountId) && !isMine(accountId) && isInForce(untilMs, nowMs)) {
       put(merged, upstreamModelId, accountId, untilMs);
     }
   }
   for (const [upstreamModelId, byAccount] of known) {
     for (const [accountId, untilMs] of byAccount) {
-      if (epochs.has(accountId) && isMine(accountId) && untilMs > nowMs) {
+      if (epochs.has(accountId) && isMine(accountId) && isInForce(untilMs, nowMs)) {
         put(merged, upstreamModelId, accountId, untilMs);
       }
     }

@@ -16,25 +16,36 @@ import {
   type Turn,
   takeSeat,
 } from '@/features/accounts/seats';
-import { beginAttempt, endAttempt, noteFirstByte, type Trace } from '@/features/accounts/trace';
+import {
+  beginAttempt,
+  beginWait,
+  endAttempt,
+  endWait,
+  noteFirstByte,
+  type Trace,
+} from '@/features/accounts/trace';
 import { advanceLine, isAwaited, makeRoom, waitInLine } from '@/features/accounts/wait-queue';
 import type { Settings } from '@/features/settings/schema';
 import { settings } from '@/features/settings/settings';
-import type { GeminiError } from '@/gemini/errors';
-import { AppError } from '@/platform/errors';
+import { type GeminiError, isGeminiError } from '@/gemini/errors';
+import type { CancelSignal } from '@/platform/cancellation';
+import { AppError, isAppError } from '@/platform/errors';
 
 /** What a request needs of the pool. */
 export interface Need extends SeatNeed {
   /** Whose request it is: callers wait in line side by side, and not behind each other. */
   callerId: string;
   /** Fires when the caller leaves. */
-  signal: AbortSignal;
+  signal: CancelSignal;
   /** Filled while it runs, for the request log. */
   trace: Trace;
 }
 
 /** Each costs a use of the quota, and after so many it is the question. */
 const MAX_EMPTY_ANSWERS = 3;
+
+/** The reason of a refusal that speaks of the model. */
+const UNKNOWN_MODEL = 'UNKNOWN_MODEL';
 
 /** A request on its way through the pool. */
 interface Passage {
@@ -80,8 +91,10 @@ export async function* withAccount<T>(
   try {
     let isDone = false;
     while (!isDone) isDone = yield* tryOnce(passage, run);
+  } catch (error) {
+    if (isForModel(error)) learnOffers(passage, learnFromFailure);
+    throw error;
   } finally {
-    learnOffers(passage, false);
     passage.deadline.end();
   }
 }
@@ -105,7 +118,7 @@ async function* tryOnce<T>(
     if (isProven) return;
     isProven = true;
     reportSuccess(taken, need.modelId);
-    learnOffers(passage, true);
+    learnOffers(passage, learnFromSuccess);
   };
   try {
     const lease = leaseOf(taken.account, need.kind, limits, deadline.signal, {
@@ -131,7 +144,7 @@ async function* tryOnce<T>(
     passage.lastError = failure;
     endAttempt(need.trace, attempt, failure);
     reportFailure(taken, failure, limits, suspicion);
-    if (failure.reason === 'UNKNOWN_MODEL') passage.refusals.push(taken);
+    if (failure.reason === UNKNOWN_MODEL) passage.refusals.push(taken);
     if (failure.reason === EMPTY_ANSWER) passage.emptyAnswers += 1;
     const isOver = committed || isFinal(failure) || passage.emptyAnswers >= MAX_EMPTY_ANSWERS;
     if (isOver || deadline.signal.aborted) throw toAppError(failure);
@@ -143,17 +156,21 @@ async function* tryOnce<T>(
   }
 }
 
-function learnOffers({ need, refusals }: Passage, isServed: boolean): void {
-  const learn = isServed ? learnFromSuccess : learnFromFailure;
-  const fresh = refusals.splice(0);
-  learn(need.upstreamModelId, fresh, Date.now());
-  for (const { account } of fresh) refreshSeat(account.id);
+function learnOffers({ need, refusals }: Passage, learn: typeof learnFromSuccess): void {
+  learn(need.upstreamModelId, refusals, Date.now());
+  for (const { account } of refusals) refreshSeat(account.id);
+  refusals.length = 0;
+}
+
+/** Whether the request has failed for its model, and not since its caller left or its time was over. */
+function isForModel(error: unknown): boolean {
+  return isAppError(error) && isGeminiError(error.cause) && error.cause.reason === UNKNOWN_MODEL;
 }
 
 /** A failure that no other account would mend. */
 function isFinal({ fault, reason }: GeminiError): boolean {
   // A workspace may lack a model that another one has.
-  if (fault === 'request') return reason !== 'UNKNOWN_MODEL';
+  if (fault === 'request') return reason !== UNKNOWN_MODEL;
   return fault === 'client_left' || fault === 'ours';
 }
 
@@ -190,10 +207,10 @@ async function acquire(passage: Passage): Promise<Turn> {
   const waitMs = passage.waitLeftMs;
   const caller = need.callerId;
   const line = { caller, key, hasTriedNone, attempt, waitMs, signal };
+  beginWait(need.trace);
   const waited = await waitInLine(line).finally(() => {
-    const waitedMs = performance.now() - startedAt;
-    passage.waitLeftMs -= waitedMs;
-    need.trace.queueMs += Math.round(waitedMs);
+    passage.waitLeftMs -= performance.now() - startedAt;
+    endWait(need.trace);
   });
   if (waited) return waited;
   throw signal.aborted ? toAppError(deadline.explain(null)) : refusal(passage, absence);
@@ -205,8 +222,10 @@ function refusal({ need, lastError }: Passage, { guard, returnInMs }: Absence): 
   const waitMs = guard ? returnInMs : soonestInMs(need);
   if (error) {
     const answer = toAppError(error);
-    // What is broken may be tried again at any time; only limits and the guard know better.
-    if (answer.code !== 'rate_limited' && !guard) return answer;
+    // What is broken may be tried again at any time; only limits and the guard know better. No wait
+    // mends a model that is not offered.
+    const isLimited = answer.code === 'rate_limited' || guard !== null;
+    if (!isLimited || error.fault === 'request') return answer;
     const { code, message } = answer;
     const retryAfterMs = waitMs ?? error.retryAfterMs ?? undefined;
     return new AppError(code, message, { cause: error, retryAfterMs });

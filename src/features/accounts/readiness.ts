@@ -3,6 +3,7 @@ import { probeAtMs } from '@/features/accounts/guard';
 import { healthOf } from '@/features/accounts/health';
 import { type Circumstances, type Seat, seatFromMs } from '@/features/accounts/seat-standing';
 import { currentSeats } from '@/features/accounts/seats';
+import { isHalfOpen } from '@/features/accounts/state';
 import type { Settings } from '@/features/settings/schema';
 
 /** What may be asked of the accounts, told without taking one. */
@@ -22,23 +23,35 @@ export async function hasReadySeat(settings: Settings): Promise<boolean> {
 }
 
 /**
- * Whether the account is well, and neither it nor what it goes through rests or waits for a probe:
- * work in the background leaves it in peace otherwise. `accounts` and `settings` are those in force.
+ * Whether the account is well, and neither it nor what it goes through rests or has yet to be proved
+ * by a request: work in the background leaves it in peace otherwise. `accounts` and `settings` are
+ * those in force.
  */
 export function mayBeAsked(id: string, accounts: Accounts, settings: Settings): boolean {
   const { seats, guards } = currentSeats(accounts, settings);
   const seat = seats.get(id);
-  if (!seat || probeAtMs(guards, 'upstream') > 0) return false;
-  return isReadyForText(seat, { settings, guards }, Date.now());
+  return seat !== undefined && isUndoubted(seat, { settings, guards }, Date.now());
 }
 
-/** The accounts that a request has taken within the last `withinMs`, other than broken ones. */
+/** The accounts that a request has taken within the last `withinMs`, and that may be asked now. */
 export function accountsInUse(withinMs: number, accounts: Accounts, settings: Settings): Account[] {
+  const { seats, guards } = currentSeats(accounts, settings);
   const sinceMs = performance.now() - withinMs;
-  return [...currentSeats(accounts, settings).seats.values()]
-    .filter(({ usedAtMs }) => usedAtMs >= sinceMs)
-    .map(({ account }) => account)
-    .filter(({ id, enabled }) => enabled && healthOf(id).condition === 'ok');
+  const nowMs = Date.now();
+  return [...seats.values()]
+    .filter((seat) => seat.usedAtMs >= sinceMs && isUndoubted(seat, { settings, guards }, nowMs))
+    .map(({ account }) => account);
+}
+
+/** A guard that is open counts also where its next probe is due: a request is to be that. */
+function isUndoubted(seat: Seat, circumstances: Circumstances, nowMs: number): boolean {
+  const { guards } = circumstances;
+  return (
+    probeAtMs(guards, 'upstream') === 0 &&
+    probeAtMs(guards, `exit ${seat.exit}`) === 0 &&
+    !isHalfOpen(healthOf(seat.account.id), 'text') &&
+    isReadyForText(seat, circumstances, nowMs)
+  );
 }
 
 function isReadyForText(seat: Seat, circumstances: Circumstances, nowMs: number): boolean {

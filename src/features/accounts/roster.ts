@@ -46,6 +46,8 @@ export class Roster {
 
   /** Sets how a place stands. */
   put(place: number, standing: Standing): void {
+    const known = this.#standings[place];
+    if (known && isSame(known, standing)) return;
     this.#set(place, standing);
     for (let node = (this.#leaves + place) >> 1; node >= 1; node >>= 1) this.#sum(node);
   }
@@ -138,4 +140,16 @@ export class Roster {
   get returnAtMs(): number {
     return this.#at(this.#returnAtMs, 1);
   }
+}
+
+function isSame(one: Standing, other: Standing): boolean {
+  return (
+    one === other ||
+    (one.isReady === other.isReady &&
+      one.major === other.major &&
+      one.minor === other.minor &&
+      one.weight === other.weight &&
+      one.wakeAtMs === other.wakeAtMs &&
+      one.returnAtMs === other.returnAtMs)
+  );
 }

@@ -83,7 +83,7 @@ export function standingOf(
   nowMs: number,
 ): Standing {
   const { settings } = circumstances;
-  const refusedMs = refusedUntilMs(seat.account.id, upstreamModelId);
+  const refusedMs = refusedUntilMs(seat.account.id, upstreamModelId, nowMs);
   // Nobody is told to wait for an account that does not offer the model.
   if (refusedMs > nowMs) return outUntil(refusedMs, NEVER);
   const fromMs = seatFromMs(seat, kind, circumstances, nowMs);

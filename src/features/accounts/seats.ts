@@ -201,7 +201,7 @@ export function isModelLacking(need: SeatNeed): boolean {
   if (!settings) return false;
   return rollOf(pool, need, nowMs).seats.some(
     (seat) =>
-      refusedUntilMs(seat.account.id, need.upstreamModelId) > nowMs &&
+      refusedUntilMs(seat.account.id, need.upstreamModelId, nowMs) > nowMs &&
       healthOf(seat.account.id).condition === 'ok' &&
       Number.isFinite(seatFromMs(seat, need.kind, { settings, guards }, nowMs)),
   );

@@ -4,6 +4,7 @@ import { connectionOf } from '@/features/accounts/lease';
 import { accountsInUse } from '@/features/accounts/readiness';
 import { settings } from '@/features/settings/settings';
 import { log } from '@/platform/log';
+import { noteFailure, noteSuccess, type Outage } from '@/platform/outage';
 import { processState } from '@/platform/process-state';
 
 /**
@@ -13,19 +14,24 @@ import { processState } from '@/platform/process-state';
 
 const LOOK_EVERY_MS = 5_000;
 const IN_USE_MS = 10 * 60_000;
+const WHAT = 'renewal of access tokens';
 
-interface Renewal {
+interface Renewal extends Outage {
   timer: NodeJS.Timeout | null;
 }
 
 function renewal(): Renewal {
-  return processState<Renewal>('token-renewal', () => ({ timer: null }));
+  return processState<Renewal>('token-renewal', () => ({ timer: null, failing: false }));
 }
 
 /** Begins to look every 5 s. Safe to call again. */
 export function startTokenRenewal(): void {
-  renewal().timer ??= setInterval(() => {
-    renewTokens().catch((error) => log().warn({ err: error }, 'tokens could not be looked at'));
+  const state = renewal();
+  state.timer ??= setInterval(() => {
+    renewTokens().then(
+      () => noteSuccess(state, WHAT),
+      (error) => noteFailure(state, WHAT, error),
+    );
   }, LOOK_EVERY_MS).unref();
 }
 

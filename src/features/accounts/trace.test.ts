@@ -1,13 +1,19 @@
-import { expect, it } from 'vitest';
+import { afterEach, expect, it, vi } from 'vitest';
 import {
   beginAttempt,
+  beginWait,
   endAttempt,
   endTrace,
+  endWait,
   lastFault,
   newTrace,
   noteFirstByte,
 } from '@/features/accounts/trace';
 import { GeminiError } from '@/gemini/errors';
+
+afterEach(() => {
+  vi.useRealTimers();
+});
 
 const account = { id: 'a', label: 'account-a' };
 
@@ -36,6 +42,24 @@ it('takes a try that nobody has ended for one that the caller left', () => {
   endTrace(trace);
   expect(trace.attempts).toMatchObject([{ outcome: 'client_left', isOver: true }]);
   expect(lastFault(trace)).toBe('client_left');
+});
+
+it('adds up its waits, with the one under way when the call ends', () => {
+  vi.useFakeTimers();
+  const wait = (ms: number) => vi.advanceTimersByTime(ms);
+  const trace = newTrace('request');
+  beginWait(trace);
+  wait(30);
+  endWait(trace);
+  wait(1_000);
+  beginWait(trace);
+  wait(200);
+  endTrace(trace);
+  expect(trace.queueMs).toBe(230);
+  // The one who waited comes to know later.
+  wait(50);
+  endWait(trace);
+  expect(trace.queueMs).toBe(230);
 });
 
 it('has no fault without tries, or when the first one served', () => {

@@ -24,19 +24,34 @@ export interface Trace {
   requestId: string;
   /** `performance.now()` when the call began. */
   beganAtMs: number;
-  /** Waits for an account, all together. */
+  /** Waits for an account, all together, as far as they are over. */
   queueMs: number;
+  /** `performance.now()` when the wait under way began; null: it does not wait. */
+  waitingSinceMs: number | null;
   attempts: Attempt[];
 }
 
 /** The trace of a call that begins now. */
 export function newTrace(requestId: string): Trace {
-  return { requestId, beganAtMs: performance.now(), queueMs: 0, attempts: [] };
+  const beganAtMs = performance.now();
+  return { requestId, beganAtMs, queueMs: 0, waitingSinceMs: null, attempts: [] };
 }
 
 /** Whole milliseconds since the call began. */
 export function elapsedMs({ beganAtMs }: Trace): number {
   return Math.round(performance.now() - beganAtMs);
+}
+
+/** Notes that the request waits for an account from now on. */
+export function beginWait(trace: Trace): void {
+  trace.waitingSinceMs = performance.now();
+}
+
+/** Adds the wait under way, if there is one, to the others. */
+export function endWait(trace: Trace): void {
+  if (trace.waitingSinceMs === null) return;
+  trace.queueMs += Math.round(performance.now() - trace.waitingSinceMs);
+  trace.waitingSinceMs = null;
 }
 
 /** Notes that the request goes to `account` now. */
@@ -79,6 +94,7 @@ export function endAttempt(
 
 /** Ends what of the trace is still under way, since the call ends now. */
 export function endTrace(trace: Trace): void {
+  endWait(trace);
   for (const attempt of trace.attempts) endAttempt(trace, attempt, null);
 }
 

@@ -10,7 +10,7 @@ import type { ApiKey } from '@/features/keys/keys';
 import { getModel, type Model } from '@/features/models/models';
 import { settings } from '@/features/settings/settings';
 import type { ChatCompletionParameters } from '@/openai/chat';
-import { Cancellation } from '@/platform/cancellation';
+import { Cancellation, type CancelSignal } from '@/platform/cancellation';
 
 /** Who asks, and how. */
 export interface Caller {
@@ -18,7 +18,7 @@ export interface Caller {
   /** From Accept-Language; the upstream's `languageCode`. */
   languageCode: string;
   /** Fires when the caller leaves. */
-  signal: AbortSignal;
+  signal: CancelSignal;
   trace: Trace;
 }
 

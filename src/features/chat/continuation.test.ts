@@ -45,6 +45,7 @@ describe('the hash of a conversation', () => {
       tool_calls: [{ id: 'a', function: { name, arguments: '{}' } }],
     });
     const result = (id: string) => ({ role: 'tool', tool_call_id: id, content: 'x' });
+    const refused = (refusal: string) => ({ ...assistant(null), refusal });
     const variants = [
       [user('a')],
       [user('a ')],
@@ -58,6 +59,9 @@ describe('the hash of a conversation', () => {
       [call('f'), result('a')],
       [call('g'), result('a')],
       [call('f'), result('b')],
+      [user('a'), refused('I will not'), user('b')],
+      [user('a'), refused('I can not'), user('b')],
+      [user('a'), assistant(''), user('b')],
     ];
     const hashes = variants.map((messages) => hashOf(messagesOf(...messages)));
     expect(new Set(hashes).size).toBe(variants.length);

@@ -57,9 +57,13 @@ export function hashWithReply(conversationHash: string, text: string): string {
 const ENCODING = 'base64url';
 
 function hashWith(before: string, message: ChatMessage): string {
-  const { role, name, toolCallId, toolCalls, text } = message;
+  // A head holds no line break, so that nothing can look like another.
+  return hash('sha256', `${before}${headOf(message)}\n${message.text}`, ENCODING);
+}
+
+function headOf({ role, name, toolCallId, toolCalls }: ChatMessage): string {
+  // An empty name is none to the upstream.
+  if (!name && !toolCallId && toolCalls.length === 0) return role;
   const calls = toolCalls.map((call) => [call.id, call.name, call.arguments]);
-  // An empty name is none to the upstream. JSON holds no line break, so nothing can look like another.
-  const head = JSON.stringify([role, name || null, toolCallId || null, calls]);
-  return hash('sha256', `${before}${head}\n${text}`, ENCODING);
+  return JSON.stringify([role, name || null, toolCallId || null, calls]);
 }

@@ -94,6 +94,17 @@ describe('the number of remembered sessions', () => {
     expect([take('e'), take('f')]).toEqual(['e', 'f']);
   });
 
+  it('goes down to a lowered limit by the clock, while others run', async () => {
+    for (let number = 0; number < 1_000; number++) keep(`${number}`, session(`${number}`));
+    const ten = { ...limits, continuationLimit: 10 };
+    keep('new', session('new'), null, ten);
+    expect(conversationCount()).toBe(1_000);
+    const tidied = tidyConversations(ten, Date.now());
+    expect(conversationCount()).toBeGreaterThan(500);
+    await tidied;
+    expect([conversationCount(), take('new'), left().length]).toEqual([10, 'new', 991]);
+  });
+
   it('is bounded for what is alike', () => {
     for (const name of ['1', '2', '3', '4', '5', '6']) keep('h', session(name));
     expect([conversationCount(), left()]).toEqual([4, ['1', '2']]);

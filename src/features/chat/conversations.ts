@@ -32,6 +32,8 @@ export type ConversationLimits = Pick<
 const MAX_ALIKE = 4;
 /** So many hold the event loop for some milliseconds. */
 const LOOKED_AT_ONCE = 10_000;
+/** To leave a session takes as long as to look at so many, at worst. */
+const LOOKS_TO_LEAVE = 100;
 
 function memory(): Memory {
   return processState<Memory>('conversations', () => ({
@@ -103,24 +105,34 @@ export function keepConversation(
   state.byHash.delete(hash);
   state.byHash.set(hash, alike);
   if (alike.length > MAX_ALIKE) leaveFirst(state, hash, alike);
-  trim(state, limits.continuationLimit);
+  // After the limit was lowered there may be many: those go by the clock.
+  if (state.size > limits.continuationLimit) leaveOldest(state);
 }
 
 /** Leaves the sessions that are too old, and those beyond the limit; requests run in between. */
 export async function tidyConversations(limits: ConversationLimits, nowMs: number): Promise<void> {
   const state = memory();
   let looked = 0;
+  const breathe = async () => {
+    looked = 0;
+    await breath();
+  };
   for (const [hash, alike] of state.byHash) {
     looked += 1;
-    if (looked % LOOKED_AT_ONCE === 0) await breath();
+    if (looked >= LOOKED_AT_ONCE) await breathe();
     if (alike.every(({ session }) => isUsable(session, limits, nowMs))) continue;
     for (const each of [...alike]) {
       if (isUsable(each.session, limits, nowMs)) continue;
       remove(state, hash, alike, each);
       leaveSession(each.session);
+      looked += LOOKS_TO_LEAVE;
     }
   }
-  trim(state, limits.continuationLimit);
+  while (state.size > limits.continuationLimit) {
+    leaveOldest(state);
+    looked += LOOKS_TO_LEAVE;
+    if (looked >= LOOKED_AT_ONCE) await breathe();
+  }
 }
 
 function choose(
@@ -146,17 +158,15 @@ function isUsable(
 }
 
 /** Those of one hash go together. */
-function trim(state: Memory, limit: number): void {
-  while (state.size > limit) {
-    state.oldest ??= state.byHash.entries();
-    const { done, value } = state.oldest.next();
-    if (done) {
-      state.oldest = null;
-      continue;
-    }
-    const [hash, alike] = value;
-    while (alike.length > 0) leaveFirst(state, hash, alike);
+function leaveOldest(state: Memory): void {
+  let next = state.oldest?.next();
+  if (!next || next.done) {
+    state.oldest = state.byHash.entries();
+    next = state.oldest.next();
   }
+  if (next.done) return;
+  const [hash, alike] = next.value;
+  while (alike.length > 0) leaveFirst(state, hash, alike);
 }
 
 function leaveFirst(state: Memory, hash: string, alike: Remembered[]): void {

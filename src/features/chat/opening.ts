@@ -12,7 +12,7 @@ import {
   type UpstreamSession,
 } from '@/features/chat/upstream-sessions';
 import { type GeminiIdentity, type GeminiTurn, openAnswer } from '@/gemini/client';
-import { isGeminiError } from '@/gemini/errors';
+import { type GeminiError, isGeminiError } from '@/gemini/errors';
 import type { GeminiEvent } from '@/gemini/events';
 import type { ChatMessage } from '@/openai/chat';
 import type { CancelSignal } from '@/platform/cancellation';
@@ -68,13 +68,11 @@ export async function openConversation(
       const close = closing(question, session, way.kind);
       return { first: begun.first, events: begun.events, close };
     } catch (error) {
-      const isLost = isGeminiError(error) && error.fault === 'state';
-      const isTooLong = isGeminiError(error) && error.reason === 'PROMPT_TOO_LARGE';
-      if (isLost) forgetSession(session);
+      const failure = isGeminiError(error) ? error : null;
+      // One made a moment ago may well be there all the same.
+      if (failure?.fault === 'state' && way.kind === 'continued') forgetSession(session);
       else leaveSession(session);
-      const next = isLost
-        ? afterLoss(way, lease, question)
-        : isTooLong && afterTooLong(way, lease, question);
+      const next = failure && nextWay(way, failure, lease, question);
       if (!next) throw error;
       way = next;
     }
@@ -96,16 +94,30 @@ function wholeWay({ account }: Lease, { messages, settings }: Question): Way {
   return { session, messages, kind: 'whole', lost: 0, shortenings: 0 };
 }
 
+function nextWay(way: Way, failure: GeminiError, lease: Lease, question: Question): Way | null {
+  if (way.kind === 'continued') {
+    return mayBeOfSession(failure) ? wholeWay(lease, question) : null;
+  }
+  if (failure.fault === 'state') return afterLoss(way);
+  return failure.reason === 'PROMPT_TOO_LARGE' ? afterTooLong(way, lease, question) : null;
+}
+
+/**
+ * Whether a continued session may have failed for what it is or holds: it is gone or another's, it is
+ * stale (a 500 by protocol 17.1), or the question is refused on top of what was said there.
+ */
+function mayBeOfSession({ fault, status, reason }: GeminiError): boolean {
+  if (fault === 'request') return reason !== 'CUSTOMER_POLICY_VIOLATION';
+  return fault === 'state' || (fault === 'upstream' && status === 500);
+}
+
 /** The session is gone, or another's. */
-function afterLoss(way: Way, lease: Lease, question: Question): Way | null {
-  if (way.kind === 'continued') return wholeWay(lease, question);
+function afterLoss(way: Way): Way | null {
   const lost = way.lost + (way.session === null ? 1 : 0);
   return lost > MAX_LOST ? null : { ...way, session: null, lost };
 }
 
 function afterTooLong(way: Way, lease: Lease, question: Question): Way | null {
-  // It may only be too much on top of what else that session holds.
-  if (way.kind === 'continued') return wholeWay(lease, question);
   const { settings } = question;
   const shortenings = way.shortenings + 1;
   if (settings.promptTooLong === 'refuse' || shortenings > MAX_SHORTENINGS) return null;

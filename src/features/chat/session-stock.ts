@@ -1,5 +1,5 @@
 import { type Account, allAccounts } from '@/features/accounts/account-table';
-import { leaseOf } from '@/features/accounts/lease';
+import { backgroundLease } from '@/features/accounts/lease';
 import { accountsInUse, mayBeAsked } from '@/features/accounts/readiness';
 import { leaveSession, newSession, type UpstreamSession } from '@/features/chat/upstream-sessions';
 import type { Settings } from '@/features/settings/schema';
@@ -63,7 +63,7 @@ export function fillStock(account: Account, limits: Settings): void {
   if (isFull || shelf.isBeingFilled || performance.now() < shelf.pauseUntilMs) return;
   shelf.isBeingFilled = true;
   setImmediate(() => {
-    fill(account, shelf, limits)
+    fill(account, shelf)
       .catch((error) => {
         shelf.pauseUntilMs = performance.now() + PAUSE_AFTER_FAILURE_MS;
         log().debug({ account: account.label, err: error }, 'no session could be made ahead');
@@ -74,14 +74,18 @@ export function fillStock(account: Account, limits: Settings): void {
   });
 }
 
-async function fill(account: Account, shelf: Shelf, limits: Settings): Promise<void> {
-  while (shelf.sessions.length < limits.sessionStockPerAccount) {
-    if (isDraining() || !mayBeAsked(account.id, await allAccounts(), limits)) return;
+/** Goes by what is in force each time: what the request had at its beginning may be minutes old. */
+async function fill({ id }: Account, shelf: Shelf): Promise<void> {
+  for (;;) {
+    const [accounts, limits] = await Promise.all([allAccounts(), settings()]);
+    const account = accounts.get(id);
+    if (account?.credentialVersion !== shelf.credentialVersion) return;
+    if (shelf.sessions.length >= limits.sessionStockPerAccount) return;
+    if (isDraining() || !mayBeAsked(id, accounts, limits)) return;
     const signal = new Cancellation();
-    const lease = leaseOf(account, 'text', limits, signal, { contentBegan() {}, served() {} });
-    const session = await newSession(lease, signal);
+    const session = await newSession(backgroundLease(account, limits, signal), signal);
     // Emptied for good while we waited: nobody would take it.
-    if (shelves().get(account.id) !== shelf) return leaveSession(session);
+    if (shelves().get(id) !== shelf) return leaveSession(session);
     shelf.sessions.push(session);
   }
 }

@@ -53,6 +53,24 @@ describe('a conversation that is too long', () => {
     expect(texts(shortened(messages))).toEqual(['last']);
   });
 
+  it('keeps the turn with the calls whose results are last', () => {
+    const messages = [
+      message('user', 'old '.repeat(9)),
+      message('assistant', 'old'),
+      message('user', 'do it'),
+      message('assistant', 'the calls'),
+      message('tool', 'one'),
+      message('system', 'b'),
+      message('tool', 'other'),
+    ];
+    const once = shortened(messages);
+    expect(texts(once)).toEqual(['old', 'do it', 'the calls', 'one', 'b', 'other']);
+    const twice = once && shortened(once);
+    expect(texts(twice)).toEqual(['the calls', 'one', 'b', 'other']);
+    expect(twice && shortened(twice)).toBeNull();
+    expect(shortened([message('tool', 'one'), message('tool', 'other')])).toBeNull();
+  });
+
   it('gets shorter each time, whatever its turns are', () => {
     const turn = fc.tuple(
       fc.constantFrom<ChatMessage['role'][]>('system', 'user', 'assistant', 'tool'),

@@ -10,11 +10,12 @@ const NOTE: ChatMessage = {
 
 /**
  * The conversation without its oldest turns, at most half as long as before in what may be left out:
- * never a system turn nor the last one. A line to the model in their place says so. Null if nothing is left to leave
- * out. The result may be given in again.
+ * never a system turn nor the last one, nor the turn with the calls whose results are last. A line
+ * to the model in their place says so. Null if nothing is left to leave out. The result may be given
+ * in again.
  */
 export function shortened(messages: readonly ChatMessage[]): ChatMessage[] | null {
-  const mayGo = messages.slice(0, -1).filter(({ role }) => role !== 'system');
+  const mayGo = messages.slice(0, lastStep(messages)).filter(({ role }) => role !== 'system');
   if (mayGo.length === 0) return null;
   let room = Math.floor(mayGo.reduce((sum, { text }) => sum + text.length, 0) / 2);
   let kept = mayGo.length;
@@ -30,4 +31,11 @@ export function shortened(messages: readonly ChatMessage[]): ChatMessage[] | nul
   const rest = messages.filter((message) => message !== NOTE && !gone.has(message));
   const place = rest.findIndex(({ role }) => role !== 'system');
   return rest.toSpliced(place < 0 ? -1 : place, 0, NOTE);
+}
+
+/** Where the last turn stands or, if that is a result, the turn that has called for it. */
+function lastStep(messages: readonly ChatMessage[]): number {
+  if (messages.at(-1)?.role !== 'tool') return messages.length - 1;
+  const isCaller = ({ role }: ChatMessage) => role !== 'tool' && role !== 'system';
+  return Math.max(0, messages.findLastIndex(isCaller));
 }

@@ -1,10 +1,11 @@
 import { type Account, allAccounts } from '@/features/accounts/account-table';
 import { healthOf } from '@/features/accounts/health';
-import { type Lease, leaseOf } from '@/features/accounts/lease';
+import { backgroundLease, type Lease } from '@/features/accounts/lease';
 import { mayBeAsked } from '@/features/accounts/readiness';
 import type { Settings } from '@/features/settings/schema';
 import { settings } from '@/features/settings/settings';
 import { createSession, deleteSession } from '@/gemini/client';
+import { isGeminiError } from '@/gemini/errors';
 import type { CancelSignal } from '@/platform/cancellation';
 import { query, sqlTime } from '@/platform/db';
 import { log } from '@/platform/log';
@@ -28,7 +29,7 @@ export interface UpstreamSession {
 type Left = Pick<UpstreamSession, 'accountId' | 'name'>;
 
 interface Sessions {
-  /** By name, what is not in its row yet; `isNew` if there is no row. */
+  /** By account and name, what is not in its row yet; `isNew` if there is no row. */
   unsaved: Map<string, { session: UpstreamSession; usedAtMs: number; isNew: boolean }>;
   /** The names of those to be deleted upstream, by account. */
   waiting: Map<string, Set<string>>;
@@ -42,6 +43,8 @@ interface Sessions {
 
 /** Further ones are given up: they stay upstream, in the history of their account. */
 const MAX_WAITING = 10_000;
+/** The other half is for those that are left from now on. */
+const ENOUGH_WAITING = MAX_WAITING / 2;
 const LEFTOVERS_PAGE = 200;
 /** There is one round a second. */
 const DELETIONS_A_ROUND = 20;
@@ -56,6 +59,11 @@ function sessions(): Sessions {
     startedAtMs: Date.now(),
     leftoversAfter: { accountId: '', name: '' },
   }));
+}
+
+/** What tells a session from all others. */
+function keyOf({ accountId, name }: Left): string {
+  return `${accountId} ${name}`;
 }
 
 const SAVE = `INSERT INTO "UpstreamSession" ("accountId", "name", "createdAt", "lastUsedAt", "turns")
@@ -76,7 +84,9 @@ export async function newSession(lease: Lease, signal: CancelSignal): Promise<Up
   const name = await lease.call((identity) => createSession(connection, identity, signal), {
     configFault: true,
   });
-  const session = { name, accountId: account.id, createdAtMs: Date.now(), turns: 0 };
+  // Before the start are those of earlier processes, also when the clock was set back since then.
+  const createdAtMs = Math.max(Date.now(), sessions().startedAtMs);
+  const session = { name, accountId: account.id, createdAtMs, turns: 0 };
   note(session, true);
   return session;
 }
@@ -88,8 +98,9 @@ export function saveSession(session: UpstreamSession): void {
 
 function note(session: UpstreamSession, isNew: boolean): void {
   const { unsaved } = sessions();
-  const wasNew = unsaved.get(session.name)?.isNew ?? false;
-  unsaved.set(session.name, { session, usedAtMs: Date.now(), isNew: isNew || wasNew });
+  const key = keyOf(session);
+  const wasNew = unsaved.get(key)?.isNew ?? false;
+  unsaved.set(key, { session, usedAtMs: Date.now(), isNew: isNew || wasNew });
 }
 
 /**
@@ -98,19 +109,20 @@ function note(session: UpstreamSession, isNew: boolean): void {
  */
 export function saveSessions(): void {
   const { unsaved } = sessions();
-  for (const [name, { session, usedAtMs }] of unsaved) {
-    const { accountId, createdAtMs, turns } = session;
-    writeLatestBehind(SAVE, name, [accountId, name, createdAtMs, usedAtMs, turns]);
+  for (const [key, { session, usedAtMs }] of unsaved) {
+    const { accountId, name, createdAtMs, turns } = session;
+    writeLatestBehind(SAVE, key, [accountId, name, createdAtMs, usedAtMs, turns]);
   }
   unsaved.clear();
 }
 
 /** Takes note that a session is not there any more. */
-export function forgetSession({ accountId, name }: Left): void {
+export function forgetSession(session: Left): void {
   const { unsaved } = sessions();
-  const hasRow = unsaved.get(name)?.isNew !== true;
-  unsaved.delete(name);
-  if (hasRow) writeBehind(FORGET, [accountId, name]);
+  const key = keyOf(session);
+  const hasRow = unsaved.get(key)?.isNew !== true;
+  unsaved.delete(key);
+  if (hasRow) writeBehind(FORGET, [session.accountId, session.name]);
 }
 
 /** Gives a session up: nobody uses it any more, and it is deleted upstream when there is time. */
@@ -129,7 +141,7 @@ function addWaiting({ accountId, name }: Left): void {
 }
 
 /** Takes the first of those that wait on an account, and puts the account behind the others. */
-function takeWaiting(accountId: string, count: number): string[] {
+function takeWaiting(accountId: string, count = Number.POSITIVE_INFINITY): string[] {
   const state = sessions();
   const names = state.waiting.get(accountId) ?? new Set();
   const taken: string[] = [];
@@ -147,44 +159,50 @@ function takeWaiting(accountId: string, count: number): string[] {
 /**
  * Deletes some of the sessions that were left, and of those that an earlier process has left: one at
  * a time on each account. One that can't be deleted is forgotten, and its account is left in peace
- * for a while; what belongs to an account that rests waits. Blames no account.
+ * for a while; what belongs to an account that may not be asked now waits. Blames no account.
  */
 export async function deleteLeftSessions(signal: CancelSignal): Promise<void> {
   const [accounts, limits] = await Promise.all([allAccounts(), settings()]);
-  const { waiting, pausedUntilMs } = sessions();
-  const due = [...waiting.keys()].filter((id) => {
-    const isPaused = performance.now() < (pausedUntilMs.get(id) ?? 0);
-    return !isPaused && (usable(accounts.get(id)) === null || mayBeAsked(id, accounts, limits));
-  });
-  const dueCount = due.reduce((sum, id) => sum + (waiting.get(id)?.size ?? 0), 0);
-  if (dueCount < DELETIONS_A_ROUND) await takeUpLeftovers();
+  dropHopeless(accounts);
+  const { waiting, waitingCount } = sessions();
+  const due = [...waiting.keys()]
+    .flatMap((id) => accounts.get(id) ?? [])
+    .filter(({ id }) => !isPaused(id) && mayBeAsked(id, accounts, limits));
   const share = Math.ceil(DELETIONS_A_ROUND / due.length);
+  if (waitingCount < ENOUGH_WAITING) await takeUpLeftovers();
   await Promise.all(
-    due.slice(0, DELETIONS_A_ROUND).map((id) => {
-      const names = takeWaiting(id, share);
-      return deleteOnAccount(id, usable(accounts.get(id)), names, limits, signal);
-    }),
+    due
+      .slice(0, DELETIONS_A_ROUND)
+      .map((account) => deleteSome(account, takeWaiting(account.id, share), limits, signal)),
   );
 }
 
-/** The account, if there is any hope of deleting something there. */
-function usable(account: Account | undefined): Account | null {
-  return account?.enabled && healthOf(account.id).condition === 'ok' ? account : null;
+/**
+ * Drops those of accounts that were deleted, and, where they fill the room of others, those of
+ * accounts that need the operator: their rows stay, and the next start takes them up.
+ */
+function dropHopeless(accounts: ReadonlyMap<string, Account>): void {
+  const { waiting, waitingCount } = sessions();
+  for (const id of waiting.keys()) {
+    const account = accounts.get(id);
+    const isUsable = account?.enabled && healthOf(id).condition === 'ok';
+    if (!account || (!isUsable && waitingCount >= ENOUGH_WAITING)) takeWaiting(id);
+  }
 }
 
-async function deleteOnAccount(
-  accountId: string,
-  account: Account | null,
+function isPaused(accountId: string): boolean {
+  return performance.now() < (sessions().pausedUntilMs.get(accountId) ?? 0);
+}
+
+async function deleteSome(
+  account: Account,
   names: string[],
   limits: Settings,
   signal: CancelSignal,
 ): Promise<void> {
-  const { pausedUntilMs } = sessions();
   for (const name of names) {
-    const left = { accountId, name };
-    const isPaused = performance.now() < (pausedUntilMs.get(accountId) ?? 0);
-    if (account === null) forgetSession(left);
-    else if (isPaused || signal.aborted) addWaiting(left);
+    const left = { accountId: account.id, name };
+    if (isPaused(account.id) || signal.aborted) addWaiting(left);
     else await deleteOne(account, left, limits, signal);
   }
 }
@@ -197,15 +215,16 @@ async function deleteOne(
 ): Promise<void> {
   const { pausedUntilMs } = sessions();
   try {
-    const events = { contentBegan() {}, served() {} };
-    const lease = leaseOf(account, 'text', limits, signal, events);
+    const lease = backgroundLease(account, limits, signal);
     const { connection } = lease;
     await lease.call((identity) => deleteSession(connection, identity, left.name, signal));
     pausedUntilMs.delete(account.id);
   } catch (error) {
     // The row stays for the next start.
     if (signal.aborted) return;
-    pausedUntilMs.set(account.id, performance.now() + PAUSE_AFTER_FAILURE_MS);
+    // Not the account's any more: that says nothing of the others.
+    const isStrange = isGeminiError(error) && error.fault === 'state';
+    if (!isStrange) pausedUntilMs.set(account.id, performance.now() + PAUSE_AFTER_FAILURE_MS);
     log().debug({ account: account.label, err: error }, 'upstream session not deleted');
   }
   forgetSession(left);

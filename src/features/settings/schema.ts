@@ -76,7 +76,7 @@ export const Settings = z.object({
   /** Upstream sessions that each account in use has ready for new conversations; 0: none. */
   sessionStockPerAccount: z.number().int().min(0).max(10).default(1),
   /** An older one is thrown away unused. */
-  sessionStockMaxAgeMs: milliseconds(10 * MINUTE),
+  sessionStockMaxAgeMs: milliseconds(10 * MINUTE, MINUTE),
 
   /** How long thoughts wait for the first answer text before they are sent, which commits. */
   thoughtsHoldMs: milliseconds(3 * SECOND),

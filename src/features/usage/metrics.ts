@@ -16,7 +16,12 @@ function instruments() {
     const registry = new Registry();
     const registers = [registry];
     collectDefaultMetrics({ register: registry });
-    return { registry, ...callInstruments(registers), ...poolInstruments(registers) };
+    return {
+      registry,
+      unread: { prompt: 0, completion: 0, reasoning: 0, tries: new Map<string, number>() },
+      ...callInstruments(registers),
+      ...poolInstruments(registers),
+    };
   });
 }
 
@@ -120,21 +125,19 @@ export interface CallFigures {
 
 /** Counts a call and its tries. */
 export function countCall(call: CallFigures): void {
-  const { requests, durations, firstBytes, tokens, tries, tryFirstBytes, tryDurations } =
-    instruments();
+  const { requests, durations, firstBytes, unread, tryFirstBytes, tryDurations } = instruments();
   const { route: endpoint, status, firstByteMs, promptTokens } = call;
   const model = call.modelId ?? (call.model === null ? '' : 'other');
   const stream = String(call.stream);
   requests.inc({ endpoint, model, status, stream });
   durations.observe({ endpoint, stream }, call.durationMs / 1_000);
   if (firstByteMs !== null) firstBytes.observe(firstByteMs / 1_000);
-  if (promptTokens > 0) {
-    tokens.inc({ direction: 'prompt' }, promptTokens);
-    tokens.inc({ direction: 'completion' }, call.completionTokens);
-    tokens.inc({ direction: 'reasoning' }, call.reasoningTokens);
-  }
+  // Labels cost more than the counting: these are given to their instruments when they are read.
+  unread.prompt += promptTokens;
+  unread.completion += call.completionTokens;
+  unread.reasoning += call.reasoningTokens;
   for (const attempt of call.attempts) {
-    tries.inc({ outcome: attempt.outcome });
+    unread.tries.set(attempt.outcome, (unread.tries.get(attempt.outcome) ?? 0) + 1);
     tryDurations.observe(attempt.durationMs / 1_000);
     if (attempt.firstByteMs !== null) tryFirstBytes.observe(attempt.firstByteMs / 1_000);
   }
@@ -163,9 +166,20 @@ export interface PoolFigures {
 /** All metrics in Prometheus' text form, with its content type. */
 export async function renderMetrics(pool: PoolFigures): Promise<{ text: string; type: string }> {
   const { registry, accounts, resting, queueLength, sessionStock } = instruments();
+  takeUnread();
   for (const [state, count] of Object.entries(pool.accounts)) accounts.set({ state }, count);
   for (const [kind, count] of Object.entries(pool.resting)) resting.set({ kind }, count);
   queueLength.set(pool.queueLength);
   sessionStock.set(pool.sessionStock);
   return { text: await registry.metrics(), type: registry.contentType };
+}
+
+function takeUnread(): void {
+  const { unread, tokens, tries } = instruments();
+  for (const direction of ['prompt', 'completion', 'reasoning'] as const) {
+    tokens.inc({ direction }, unread[direction]);
+    unread[direction] = 0;
+  }
+  for (const [outcome, count] of unread.tries) tries.inc({ outcome }, count);
+  unread.tries.clear();
 }

@@ -8,7 +8,7 @@ import {
 import { closeDatabase, query } from '@/platform/db';
 import { processState } from '@/platform/process-state';
 import { rowId } from '@/platform/row-id';
-import { flushWriteBehind, writeBehind } from '@/platform/write-behind';
+import { flushWriteBehind, writeInOrderBehind } from '@/platform/write-behind';
 import { newDataFolder } from '../../../e2e/support/data-folder';
 
 process.env.DATA_DIR = newDataFolder();
@@ -93,15 +93,15 @@ it('ends between two batches when it is told to', async () => {
 
 it('takes a row twice that was written although the write seemed to fail', async () => {
   logRequest(call());
-  type Appended = Map<string, (string | number | null)[][]>;
-  const { appended } = processState<{ appended: Appended }>('write-behind', () => {
+  type Queued = Parameters<typeof writeInOrderBehind>;
+  const { ordered } = processState<{ ordered: Map<Queued[0], Queued[1][]> }>('write-behind', () => {
     throw new Error('nothing is queued');
   });
-  const queued = [...appended]
-    .filter(([statement]) => !statement.includes('UsageDaily'))
-    .map(([statement, rows]) => ({ statement, rows: [...rows] }));
+  const queued = [...ordered].flatMap(([statements, entries]) =>
+    entries.map((rows): Queued => [statements, rows]),
+  );
   await flushWriteBehind();
-  for (const { statement, rows } of queued) for (const row of rows) writeBehind(statement, row);
+  for (const each of queued) writeInOrderBehind(...each);
   logRequest(call());
   await flushWriteBehind();
   expect(await count()).toBe(2);
@@ -136,6 +136,26 @@ it('keeps a row for each try, in order', async () => {
   );
 });
 
+it('writes no row before its tries, nor without them', async () => {
+  const ddl = (sql: string) => query((db) => db.$executeRawUnsafe(sql));
+  const attempts = [{ ...attempt, account: { id: 'first' } }, attempt];
+  const isComplete = `new."tries" = (SELECT count(*) FROM "RequestAttempt" WHERE "logId" = new."id")`;
+  await ddl(`CREATE TRIGGER "complete" BEFORE INSERT ON "RequestLog" WHEN NOT (${isComplete})
+    BEGIN SELECT raise(ABORT, 'a row without its tries'); END`);
+  await ddl(`CREATE TRIGGER "refuse" BEFORE INSERT ON "RequestAttempt"
+    BEGIN SELECT raise(ABORT, 'no tries now'); END`);
+  for (let number = 0; number < 250; number++) logRequest(call({ attempts }));
+  await expect(flushWriteBehind()).rejects.toThrow();
+  logRequest(call({ attempts: [] }));
+  await expect(flushWriteBehind()).rejects.toThrow();
+  expect(await count()).toBe(0);
+  await ddl('DROP TRIGGER "refuse"');
+  await flushWriteBehind();
+  await ddl('DROP TRIGGER "complete"');
+  expect(await count()).toBe(251);
+  expect(await query((db) => db.requestAttempt.count())).toBe(500);
+});
+
 it('numbers the rows in the order in which they are written', async () => {
   for (let number = 0; number < 450; number++) {
     // Older calls may end later.
@@ -147,6 +167,28 @@ it('numbers the rows in the order in which they are written', async () => {
   const rows = await query((db) => db.requestLog.findMany({ orderBy: { change: 'asc' } }));
   expect(rows.map(({ change }) => Number(change))).toEqual(rows.map((_, index) => index + 1));
   expect(rows.map(({ requestId }) => requestId)).toEqual(rows.map((_, index) => String(index)));
+});
+
+it('gives no number twice, also when all rows are old', async () => {
+  const { signal } = new AbortController();
+  for (let number = 0; number < 600; number++) {
+    logRequest(call({ startedAtMs: NOON + number, requestId: String(number) }));
+  }
+  await flushWriteBehind();
+  const later = NOON + 31 * DAY_MS;
+  expect(await pruneRequestLogs(30, later, signal)).toBe(599);
+  expect(await pruneRequestLogs(30, later, signal)).toBe(0);
+  expect(await query((db) => db.requestLog.findMany())).toMatchObject([
+    { requestId: '599', change: 600n },
+  ]);
+  expect(await query((db) => db.requestAttempt.count())).toBe(1);
+  logRequest(call({ startedAtMs: later, requestId: 'new' }));
+  await flushWriteBehind();
+  expect(await pruneRequestLogs(30, later, signal)).toBe(1);
+  expect(await query((db) => db.requestLog.findMany())).toMatchObject([
+    { requestId: 'new', change: 601n },
+  ]);
+  expect(await query((db) => db.requestAttempt.count())).toBe(1);
 });
 
 it('adds the calls up by day, key, model and account', async () => {

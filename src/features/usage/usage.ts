@@ -1,7 +1,7 @@
 import { setImmediate as breath } from 'node:timers/promises';
 import { query, sqlTime } from '@/platform/db';
 import { rowId } from '@/platform/row-id';
-import { addBehind, writeBehind } from '@/platform/write-behind';
+import { addBehind, writeInOrderBehind } from '@/platform/write-behind';
 
 // So many hold the event loop for some milliseconds.
 const PRUNE_BATCH_ROWS = 500;
@@ -55,6 +55,11 @@ export interface RequestLog {
 // A batch whose failure was told too late may be there already when it is written again: log and
 // tries are then ignored.
 
+const INSERT_ATTEMPT = `INSERT OR IGNORE INTO "RequestAttempt" ("logId","number","accountId","startMs",
+  "firstByteMs","durationMs","outcome","status","reason")
+  SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8
+  FROM json_each(?)`;
+
 // Numbered in the order in which rows become visible, so that who reads on from a number misses none.
 const INSERT_LOG = `INSERT OR IGNORE INTO "RequestLog" ("id","createdAt","requestId","apiKeyId","endpoint",
   "model","stream","status","code","fault","accountId","tries","queueMs","firstByteMs","durationMs",
@@ -65,10 +70,8 @@ const INSERT_LOG = `INSERT OR IGNORE INTO "RequestLog" ("id","createdAt","reques
     (SELECT coalesce(max("change"), 0) FROM "RequestLog") + row_number() OVER (ORDER BY key)
   FROM json_each(?)`;
 
-const INSERT_ATTEMPT = `INSERT OR IGNORE INTO "RequestAttempt" ("logId","number","accountId","startMs",
-  "firstByteMs","durationMs","outcome","status","reason")
-  SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8
-  FROM json_each(?)`;
+// The tries first: who reads on from a number finds each row with all of its tries.
+const INSERTS = [INSERT_ATTEMPT, INSERT_LOG];
 
 const ADD_DAILY = `INSERT INTO "UsageDaily" ("day","apiKeyId","model","accountId","requests","failures",
   "promptTokens","completionTokens","reasoningTokens","cost","durationMs","firstByteMs","firstBytes")
@@ -90,7 +93,7 @@ const ADD_DAILY = `INSERT INTO "UsageDaily" ("day","apiKeyId","model","accountId
 export function logRequest(call: RequestLog): void {
   const { id, apiKeyId, attempts, firstByteMs, durationMs, cost } = call;
   const accountId = attempts.at(-1)?.account.id ?? null;
-  writeBehind(INSERT_LOG, [
+  const row = [
     id,
     call.startedAtMs,
     call.requestId,
@@ -110,8 +113,9 @@ export function logRequest(call: RequestLog): void {
     call.completionTokens,
     call.reasoningTokens,
     cost,
-  ]);
-  for (const [index, attempt] of attempts.entries()) logAttempt(id, index + 1, attempt);
+  ];
+  const attemptRows = attempts.map((attempt, index) => toAttemptRow(id, index + 1, attempt));
+  writeInOrderBehind(INSERTS, [attemptRows, [row]]);
   const day = [utcDay(call.startedAtMs), apiKeyId, call.modelId ?? '', accountId ?? ''];
   addBehind(ADD_DAILY, day.join(' '), day, [
     1,
@@ -126,8 +130,8 @@ export function logRequest(call: RequestLog): void {
   ]);
 }
 
-function logAttempt(logId: string, number: number, attempt: RequestAttempt): void {
-  writeBehind(INSERT_ATTEMPT, [
+function toAttemptRow(logId: string, number: number, attempt: RequestAttempt) {
+  return [
     logId,
     number,
     attempt.account.id,
@@ -137,7 +141,7 @@ function logAttempt(logId: string, number: number, attempt: RequestAttempt): voi
     attempt.outcome,
     attempt.status,
     attempt.reason,
-  ]);
+  ];
 }
 
 /** A caller that left is no failure. */
@@ -157,7 +161,8 @@ function utcDay(timeMs: number): string {
 
 /**
  * Deletes the rows of calls that are older than `retentionDays`, with their tries, in batches between
- * which requests run, until `signal` says stop.
+ * which requests run, until `signal` says stop. The row that was written last stays, whatever its
+ * age: the numbers go on from it.
  * @returns how many calls went
  */
 export async function pruneRequestLogs(
@@ -171,13 +176,16 @@ export async function pruneRequestLogs(
     query(
       (db) => db.$executeRaw`DELETE FROM "RequestAttempt" WHERE ("logId", "number") IN
         (SELECT "logId", "number" FROM "RequestAttempt" WHERE "logId" < ${oldest}
+          AND "logId" IS NOT (SELECT "id" FROM "RequestLog" ORDER BY "change" DESC LIMIT 1)
           ORDER BY "logId", "number" LIMIT ${PRUNE_BATCH_ROWS})`,
     ),
   );
   return prune(signal, () =>
     query(
       (db) => db.$executeRaw`DELETE FROM "RequestLog" WHERE "id" IN
-        (SELECT "id" FROM "RequestLog" WHERE "id" < ${oldest} ORDER BY "id" LIMIT ${PRUNE_BATCH_ROWS})`,
+        (SELECT "id" FROM "RequestLog" WHERE "id" < ${oldest}
+          AND "change" < (SELECT max("change") FROM "RequestLog")
+          ORDER BY "id" LIMIT ${PRUNE_BATCH_ROWS})`,
     ),
   );
 }
