@@ -111,7 +111,7 @@ class Scanner implements ElementScanner {
     if (places.length > 2 && this.#expected !== 'object') {
       const together = parsedOrNull(`[${bytes.toString('utf8', places[0], places.at(-1))}]`);
       if (together !== null) {
-        elements.push(...together);
+        for (const element of together) elements.push(element);
         return;
       }
     }

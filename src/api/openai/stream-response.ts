@@ -1,4 +1,5 @@
-import type { Reply } from '@/api/reply';
+import type { Writable } from 'node:stream';
+import type { PipedBody, Reply } from '@/api/reply';
 import { toErrorBody } from '@/openai/errors';
 import { SSE_HEADERS, sseComment, sseData } from '@/openai/sse';
 import { AppError } from '@/platform/errors';
@@ -28,9 +29,7 @@ export async function streamReply(
   const iterator = events[Symbol.asyncIterator]();
   const first = iterator.next();
   await settledWithin(first, options.earlyHeadersAfterMs);
-  // Nothing is taken from the upstream before the caller's connection takes it.
-  const body = new ReadableStream(new EventSource(iterator, first, options), { highWaterMark: 0 });
-  return { status: 200, headers: SSE_HEADERS, body };
+  return { status: 200, headers: SSE_HEADERS, body: new EventBody(iterator, first, options) };
 }
 
 /** Waits for `promise`, but no longer than `ms`. */
@@ -49,12 +48,11 @@ async function settledWithin(promise: Promise<unknown>, ms: number): Promise<voi
 /** A caller that takes nothing for so long has gone, whatever its connection says. */
 const UNREAD_MS = 120_000;
 
-type Controller = ReadableStreamDefaultController<Uint8Array>;
-
-class EventSource implements UnderlyingDefaultSource<Uint8Array> {
+/** Writes itself to the connection; the next event is asked for when that has taken the last. */
+class EventBody implements PipedBody {
   readonly #iterator: AsyncIterator<string>;
   readonly #options: StreamOptions;
-  #first: Promise<IteratorResult<string>> | null;
+  readonly #first: Promise<IteratorResult<string>>;
   #comments: NodeJS.Timeout | undefined;
   #unreadSince: number | null = null;
   #isOver = false;
@@ -69,51 +67,51 @@ class EventSource implements UnderlyingDefaultSource<Uint8Array> {
     this.#options = options;
   }
 
-  start(controller: Controller): void {
-    this.#comments = setInterval(() => this.#keepAlive(controller), this.#options.commentEveryMs);
+  pipe(to: Writable): void {
+    this.#comments = setInterval(() => this.#keepAlive(to), this.#options.commentEveryMs);
+    to.once('close', () => this.destroy());
+    to.on('error', () => this.destroy());
+    void this.#run(to);
   }
 
-  #keepAlive(controller: Controller): void {
-    if ((controller.desiredSize ?? 0) >= 0) {
-      this.#write(controller, sseComment('keep-alive'));
-      this.#unreadSince = null;
-      return;
-    }
-    // The last comment still waits: the caller reads nothing. It may not hold an account for ever.
-    this.#unreadSince ??= Date.now();
-    if (Date.now() - this.#unreadSince < UNREAD_MS) return;
-    controller.error(new Error('The caller does not read.'));
-    void this.cancel();
+  /** The caller has left. */
+  destroy(): void {
+    if (this.#isOver) return;
+    this.#end(new AppError('client_left', 'The client closed the connection.'));
+    // What still comes of it is of no interest any more.
+    this.#iterator.return?.().catch(() => {});
   }
 
-  async pull(controller: Controller): Promise<void> {
+  async #run(to: Writable): Promise<void> {
     try {
-      const result = await (this.#first ?? this.#iterator.next());
-      // Left while it waited: the stream takes nothing any more.
+      let result = await this.#first;
+      if (!this.#isOver) this.#options.onFirstByte();
+      while (!this.#isOver && !result.done) {
+        this.#comments?.refresh();
+        if (!to.write(result.value)) await drained(to);
+        result = await this.#iterator.next();
+      }
       if (this.#isOver) return;
-      if (this.#first) this.#options.onFirstByte();
-      this.#first = null;
-      if (!result.done) return this.#write(controller, result.value);
-      controller.close();
+      to.end();
       this.#end(null);
     } catch (error) {
       if (this.#isOver) return;
       const shown = this.#options.toShown(error);
       const isLeft = shown.code === 'client_left';
-      if (!isLeft) this.#write(controller, sseData(JSON.stringify(toErrorBody(shown))));
-      controller.close();
+      to.end(isLeft ? undefined : sseData(JSON.stringify(toErrorBody(shown))));
       this.#end(shown);
     }
   }
 
-  async cancel(): Promise<void> {
-    this.#end(new AppError('client_left', 'The client closed the connection.'));
-    await this.#iterator.return?.();
-  }
-
-  #write(controller: Controller, text: string): void {
-    controller.enqueue(Buffer.from(text));
-    this.#comments?.refresh();
+  #keepAlive(to: Writable): void {
+    if (!to.writableNeedDrain) {
+      to.write(sseComment('keep-alive'));
+      this.#unreadSince = null;
+      return;
+    }
+    // The last comment still waits: the caller reads nothing. It may not hold an account for ever.
+    this.#unreadSince ??= Date.now();
+    if (Date.now() - this.#unreadSince >= UNREAD_MS) to.destroy();
   }
 
   #end(failure: AppError | null): void {
@@ -122,4 +120,15 @@ class EventSource implements UnderlyingDefaultSource<Uint8Array> {
     clearInterval(this.#comments);
     this.#options.onEnd(failure);
   }
+}
+
+/** Resolves when `to` takes more, or never will. */
+function drained(to: Writable): Promise<void> {
+  return new Promise((resolve) => {
+    const settle = () => {
+      to.off('drain', settle).off('close', settle);
+      resolve();
+    };
+    to.once('drain', settle).once('close', settle);
+  });
 }

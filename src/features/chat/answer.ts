@@ -23,7 +23,8 @@ export interface Choice {
   reply: ReplyText;
   /** What was given out of it. */
   text: string;
-  reasoning: ReplyText;
+  /** Null as long as there are no thoughts. */
+  reasoning: ReplyText | null;
   cited: CitedText;
   /** The ids of its generated files. */
   files: Set<string>;
@@ -37,8 +38,7 @@ export function newChoice(index: number, { stop, maxTokens }: Question): Choice 
     index,
     reply: createReplyText({ stop, maxTokens }),
     text: '',
-    // Without limits, but it never lets half a character out.
-    reasoning: createReplyText({ stop: [], maxTokens: null }),
+    reasoning: null,
     cited: createCitedText(),
     files: new Set(),
     isMidLine: false,
@@ -119,13 +119,15 @@ function takeFiles(batch: GeminiEvent[], { files }: Choice, lease: Lease): Gemin
 }
 
 function toPieces(batch: GeminiEvent[], choice: Choice): Piece[] {
-  const { index, reply, reasoning, cited } = choice;
+  const { index, reply, cited } = choice;
   const pieces: Piece[] = [];
   for (const event of batch) {
     if (reply.finishReason) break;
     if (event.type === 'end') continue;
     if (event.type === 'thought') {
-      const text = reasoning.push(event.text);
+      // Without limits, but it never lets half a character out.
+      choice.reasoning ??= createReplyText({ stop: [], maxTokens: null });
+      const text = choice.reasoning.push(event.text);
       if (text) pieces.push({ type: 'reasoning', index, text });
       continue;
     }

@@ -79,7 +79,7 @@ export async function createCompletion(
     pieces,
     usage() {
       promptTokens ??= countTokens(question.prompt());
-      const reasoningTokens = sum(choices.map(({ reasoning }) => reasoning.tokens));
+      const reasoningTokens = sum(choices.map(({ reasoning }) => reasoning?.tokens ?? 0));
       const replyTokens = sum(choices.map(({ reply }) => reply.tokens));
       return { promptTokens, completionTokens: replyTokens + reasoningTokens, reasoningTokens };
     },
