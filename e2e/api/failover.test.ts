@@ -33,6 +33,8 @@ async function illRow(number: number) {
 /** So long that everything is in its row. */
 const written = () => new Promise((resolve) => setTimeout(resolve, 1_500));
 
+const LATE_MS = 100;
+
 describe('the pool with one account', () => {
   it('serves with it, and fetches one key for many callers', async () => {
     pool = await startPool({ accounts: 1, settings: { sessionStockPerAccount: 0 } });
@@ -162,13 +164,16 @@ describe('the pool with three accounts', () => {
     pool = await startPool({ settings: { faultRestMs: 0 } });
     pool.standIn.setFault('demo-1', { on: 'streamAssist', scenario: 'truncated after=0' });
     pool.standIn.setFault('demo-2', { on: 'streamAssist', scenario: 'http status=500' });
-    for (let count = 0; count < 3; count++) await pool.call(CHAT, body('echo', { n: 3 }));
+    // Answers of 200 ms, so that two at once are told from an end that is noticed a little late.
+    const slow = body('count n=10 ms=20', { n: 3 });
+    for (let count = 0; count < 3; count++) await pool.call(CHAT, slow);
     const calls = pool.standIn.log.filter((entry) => entry.call === 'streamAssist');
     for (const one of calls) {
       const others = calls.filter((other) => other.account !== one.account);
       const overlaps = others.filter(
         (other) =>
-          other.at < (one.endedAt ?? Infinity) - 5 && one.at < (other.endedAt ?? Infinity) - 5,
+          other.at < (one.endedAt ?? Infinity) - LATE_MS &&
+          one.at < (other.endedAt ?? Infinity) - LATE_MS,
       );
       expect(overlaps).toEqual([]);
     }
