@@ -7,7 +7,7 @@ import type { AccountOptions } from '@/features/accounts/schema';
 import { importLegacyConfig } from '@/features/transfer/import-legacy';
 import { AppError } from '@/platform/errors';
 import { printAccounts } from './account-list.ts';
-import { printable, runCommand } from './command-line.ts';
+import { parseAssignment, printable, runCommand } from './command-line.ts';
 
 const HELP = `npm run account -- import FILE    take accounts, models and proxy from a business_gemini_session.json
 npm run account -- list           all accounts with their state and what they did today
@@ -93,30 +93,21 @@ async function test(name: string, depth: string): Promise<boolean> {
 
 async function set(name: string, assignments: string[]): Promise<true> {
   const account = await getAccount(name);
-  const options = Object.fromEntries(assignments.map(parseAssignment));
+  const options = Object.fromEntries(assignments.map(optionOf));
   await setOptions(account.id, options);
   console.log(`The account ${account.label} is set. A running server sees it within a second.`);
   return true;
 }
 
-function parseAssignment(text: string): [keyof AccountOptions, string | number | null] {
-  const cut = text.indexOf('=');
-  const given = text.slice(0, Math.max(0, cut));
-  const name = Object.hasOwn(optionNames, given) ? optionNames[given] : undefined;
-  if (name === undefined) {
-    throw new AppError(
-      'invalid_request',
-      `There is no option ${printable(given)}. Known: ${Object.keys(optionNames).join(', ')}, each with =VALUE.`,
-    );
-  }
-  const value = text.slice(cut + 1);
+function optionOf(text: string): [keyof AccountOptions, string | number | null] {
+  const { word, name, value } = parseAssignment(text, optionNames);
   if (value === '') {
-    throw new AppError('invalid_request', `${given} lacks its value; none takes it away.`);
+    throw new AppError('invalid_request', `${word} lacks its value; none takes it away.`);
   }
   if (value === 'none' || value === 'null') return [name, null];
   const isText = name === 'label' || name === 'proxyUrl';
   if (!isText && !/^\d+$/.test(value)) {
-    throw new AppError('invalid_request', `${given} must be a whole number, or none.`);
+    throw new AppError('invalid_request', `${word} must be a whole number, or none.`);
   }
   return [name, isText ? value : Number(value)];
 }

@@ -2,7 +2,7 @@ import { saveCredentials } from '@/features/accounts/credentials';
 import { openDataFolder } from '@/features/settings/data-folder';
 import { stopCachedTables } from '@/platform/cached-table';
 import { closeDatabase } from '@/platform/db';
-import { isAppError } from '@/platform/errors';
+import { AppError, isAppError } from '@/platform/errors';
 import { closeDispatchers } from '@/platform/http';
 import { redact } from '@/platform/redact';
 import { stopWriteBehind } from '@/platform/write-behind';
@@ -71,4 +71,32 @@ export function printTable(heads: string[], rows: string[][], whenEmpty: string)
         .trimEnd(),
     );
   }
+}
+
+/**
+ * The parts of `NAME=VALUE`: `word` as it was given, and the option that it names in `names`.
+ * @throws AppError `invalid_request` if it names none
+ */
+export function parseAssignment<T>(
+  text: string,
+  names: Readonly<Record<string, T>>,
+): { word: string; name: T; value: string } {
+  const cut = text.indexOf('=');
+  const word = text.slice(0, Math.max(0, cut));
+  const name = Object.hasOwn(names, word) ? names[word] : undefined;
+  if (name === undefined) {
+    throw new AppError(
+      'invalid_request',
+      `There is no option ${printable(word)}. Known: ${Object.keys(names).join(', ')}, each with =VALUE.`,
+    );
+  }
+  return { word, name, value: text.slice(cut + 1) };
+}
+
+/** The names in a list such as `a, b`. */
+export function commaList(text: string): string[] {
+  return text
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
 }

@@ -3,7 +3,7 @@ import { parseLife } from '@/features/keys/key-format';
 import { createKey, listKeys, revokeKey } from '@/features/keys/keys';
 import { resolveModelIds } from '@/features/models/models';
 import { AppError } from '@/platform/errors';
-import { printTable, runCommand } from './command-line.ts';
+import { commaList, printTable, runCommand } from './command-line.ts';
 
 const HELP = `npm run key -- create NAME [--models a,b] [--expires 30d]   make a key; printed once, as the last line
 npm run key -- list                                         all keys
@@ -55,10 +55,7 @@ await runCommand(HELP, async (argv) => {
 });
 
 function modelIds(text: string): Promise<string[]> {
-  const names = text
-    .split(',')
-    .map((name) => name.trim())
-    .filter((name) => name !== '');
+  const names = commaList(text);
   if (names.length === 0) {
     throw new AppError(
       'invalid_request',

@@ -12,7 +12,7 @@ import {
 } from '@/features/models/model-changes';
 import type { ModelOptions } from '@/features/models/schema';
 import { AppError } from '@/platform/errors';
-import { printTable, runCommand } from './command-line.ts';
+import { commaList, parseAssignment, printTable, runCommand } from './command-line.ts';
 
 const HELP = `npm run model -- list                       all models, also those that are disabled
 npm run model -- add ID [NAME=VALUE ...]    add a model, as the last one
@@ -87,7 +87,7 @@ async function allow(id: string, names: string): Promise<true> {
     return done(`Every account may serve ${id}.`);
   }
   const accounts = [];
-  for (const name of listOf(names)) accounts.push(await getAccount(name));
+  for (const name of commaList(names)) accounts.push(await getAccount(name));
   // Without any, every account could serve it.
   if (accounts.length === 0) throw new AppError('invalid_request', 'Name an account, or say all.');
   await setAllowedAccounts(
@@ -98,20 +98,12 @@ async function allow(id: string, names: string): Promise<true> {
 }
 
 function optionsOf(assignments: string[]): ModelOptions {
-  return Object.fromEntries(assignments.map(parseAssignment));
-}
-
-function parseAssignment(text: string): [keyof ModelOptions, unknown] {
-  const cut = text.indexOf('=');
-  const word = text.slice(0, Math.max(0, cut));
-  const name = Object.hasOwn(optionNames, word) ? optionNames[word] : undefined;
-  if (name === undefined) {
-    throw new AppError(
-      'invalid_request',
-      `Not understood: ${text}. Known: ${Object.keys(optionNames).join(', ')}, each with =VALUE.`,
-    );
-  }
-  return [name, parseValue(name, text.slice(cut + 1))];
+  return Object.fromEntries(
+    assignments.map((text) => {
+      const { name, value } = parseAssignment(text, optionNames);
+      return [name, parseValue(name, value)];
+    }),
+  );
 }
 
 /** What is not understood stays as it is: the schema then says what it must be. */
@@ -123,19 +115,12 @@ function parseValue(name: keyof ModelOptions, text: string): unknown {
     case 'upstreamModelId':
       return text === 'none' ? null : text;
     case 'tools':
-      return text === 'none' ? [] : listOf(text);
+      return text === 'none' ? [] : commaList(text);
     case 'enabled':
       return Object.hasOwn(answers, text) ? answers[text] : text;
     default:
       return text.trim() === '' ? text : Number(text);
   }
-}
-
-function listOf(text: string): string[] {
-  return text
-    .split(',')
-    .map((name) => name.trim())
-    .filter((name) => name !== '');
 }
 
 async function list(): Promise<true> {

@@ -13,8 +13,8 @@ import { resetProcessState } from './hand-made-accounts';
 /** For code that runs in the test's own process, without a server: a database and an upstream. */
 export interface NearUpstream {
   standIn: StandIn;
-  /** `demo-1` and so on, in order. */
-  accounts: Account[];
+  /** The account of `demo-1` and so on. */
+  account(number: number): Account;
   close(): Promise<void>;
 }
 
@@ -38,9 +38,14 @@ export async function startNearUpstream(count: number): Promise<NearUpstream> {
     }),
   );
   await saveAccounts(inputs);
+  const accounts = [...(await reloadAccounts()).values()];
   return {
     standIn,
-    accounts: [...(await reloadAccounts()).values()],
+    account(number) {
+      const account = accounts[number - 1];
+      if (!account) throw new Error(`there is no account ${number}`);
+      return account;
+    },
     async close() {
       stopCachedTables();
       await closeDispatchers();

@@ -1,5 +1,5 @@
 import { type Database, query } from '@/platform/db';
-import { noteFailure, noteSuccess, type Outage } from '@/platform/outage';
+import { type Outage, watched } from '@/platform/outage';
 import { processState } from '@/platform/process-state';
 
 /**
@@ -110,27 +110,19 @@ function startPolling(): void {
 }
 
 async function poll(state: Cache): Promise<void> {
-  const what = 'reading of change stamps';
-  try {
+  await watched(state, 'reading of change stamps', async () => {
     const stamps = await query((db) => db.changeStamp.findMany());
-    noteSuccess(state, what);
     await Promise.all(stamps.map(({ name, version }) => follow(name, version)));
-  } catch (error) {
-    noteFailure(state, what, error);
-  }
+  });
 }
 
 /** Loads the table anew if its stamp is not the one that it was loaded with. Never throws. */
 async function follow(name: string, version: number): Promise<void> {
   const entry = cache().entries.get(name);
   if (!entry || entry.loading) return;
-  const what = `loading of the table ${name}`;
-  try {
+  await watched(entry, `loading of the table ${name}`, async () => {
     if (entry.version !== version) await reloadTable(name, entry.load);
-    noteSuccess(entry, what);
-  } catch (error) {
-    noteFailure(entry, what, error);
-  }
+  });
 }
 
 /** Ends the polling. */

@@ -16,3 +16,17 @@ export function noteSuccess(outage: Outage, what: string): void {
   if (outage.failing) log().info(`${what}: works again`);
   outage.failing = false;
 }
+
+/** Does `work` and notes how it went, which is all that comes of a failure. Never rejects. */
+export async function watched(
+  outage: Outage,
+  what: string,
+  work: () => Promise<unknown>,
+): Promise<void> {
+  try {
+    await work();
+    noteSuccess(outage, what);
+  } catch (error) {
+    noteFailure(outage, what, error);
+  }
+}

@@ -6,6 +6,7 @@ import { afterFailure, afterTest } from '@/features/accounts/state';
 import { settings } from '@/features/settings/settings';
 import { createSession, openAnswer } from '@/gemini/client';
 import { GeminiError, isGeminiError } from '@/gemini/errors';
+import { Cancellation } from '@/platform/cancellation';
 
 /** How far a test goes: a signing key and its token, a session too, or a question of one word too. */
 export type TestDepth = 'key' | 'session' | 'chat';
@@ -30,7 +31,7 @@ export async function testAccount(account: Account, depth: TestDepth): Promise<A
   let answer: string | null = null;
   let failure: GeminiError | null = null;
   try {
-    const lease = backgroundLease(account, limits, new AbortController().signal);
+    const lease = backgroundLease(account, limits, new Cancellation());
     answer = await tryOut(lease, depth, limits.timeZone);
   } catch (error) {
     if (!isGeminiError(error)) throw error;

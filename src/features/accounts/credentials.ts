@@ -76,12 +76,10 @@ export async function accessTokenOf(
 ): Promise<{ token: string; fresh: boolean }> {
   const credential = credentialOf(account);
   const nowMs = Date.now();
-  const leftMs = (credential.token?.expiresAtMs ?? 0) - nowMs;
-  if (credential.token && leftMs > UNUSABLE_BEFORE_MS) {
-    if (leftMs < RENEW_BEFORE_MS && nowMs >= credential.renewAfterMs) {
-      renewInBackground(account, credential, connection);
-    }
-    return { token: credential.token.token, fresh: false };
+  const { token } = credential;
+  if (token && isUsable(token, nowMs)) {
+    renewIfSoonOver(account, credential, token, connection, nowMs);
+    return { token: token.token, fresh: false };
   }
   const minted = await orAborted(mintOnce(account, credential, connection), signal);
   return { token: minted.token, fresh: true };
@@ -97,18 +95,24 @@ export function renewTokenAhead(account: Account, connection: GeminiConnection):
   // Other cookies came in: the next call takes them, and its token is made then.
   if (account.credentialVersion > credential.version) return;
   const nowMs = Date.now();
-  const leftMs = credential.token.expiresAtMs - nowMs;
-  if (leftMs >= RENEW_BEFORE_MS || leftMs <= UNUSABLE_BEFORE_MS) return;
-  if (nowMs >= credential.renewAfterMs) renewInBackground(account, credential, connection);
+  if (!isUsable(credential.token, nowMs)) return;
+  renewIfSoonOver(account, credential, credential.token, connection, nowMs);
+}
+
+function isUsable({ expiresAtMs }: AccessToken, nowMs: number): boolean {
+  return expiresAtMs - nowMs > UNUSABLE_BEFORE_MS;
 }
 
 /** A failure here shows again when the token is needed: the next caller then waits and meets it. */
-function renewInBackground(
+function renewIfSoonOver(
   account: Account,
   credential: Credential,
+  { expiresAtMs }: AccessToken,
   connection: GeminiConnection,
+  nowMs: number,
 ): void {
-  credential.renewAfterMs = Date.now() + RENEWAL_PAUSE_MS;
+  if (expiresAtMs - nowMs >= RENEW_BEFORE_MS || nowMs < credential.renewAfterMs) return;
+  credential.renewAfterMs = nowMs + RENEWAL_PAUSE_MS;
   mintOnce(account, credential, connection).catch((error) =>
     log().debug({ account: account.label, err: error }, 'access token could not be renewed yet'),
   );

@@ -4,7 +4,7 @@ import { connectionOf } from '@/features/accounts/lease';
 import { accountsInUse } from '@/features/accounts/readiness';
 import { settings } from '@/features/settings/settings';
 import { log } from '@/platform/log';
-import { noteFailure, noteSuccess, type Outage } from '@/platform/outage';
+import { type Outage, watched } from '@/platform/outage';
 import { processState } from '@/platform/process-state';
 
 /**
@@ -27,12 +27,7 @@ function renewal(): Renewal {
 /** Begins to look every 5 s. Safe to call again. */
 export function startTokenRenewal(): void {
   const state = renewal();
-  state.timer ??= setInterval(() => {
-    renewTokens().then(
-      () => noteSuccess(state, WHAT),
-      (error) => noteFailure(state, WHAT, error),
-    );
-  }, LOOK_EVERY_MS).unref();
+  state.timer ??= setInterval(watched, LOOK_EVERY_MS, state, WHAT, renewTokens).unref();
 }
 
 /** Ends the looking; a renewal under way goes on. */

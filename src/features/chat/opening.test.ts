@@ -20,9 +20,7 @@ let lease: Lease;
 
 beforeEach(async () => {
   upstream = await startNearUpstream(1);
-  const [account] = upstream.accounts;
-  if (!account) throw new Error('an account is needed');
-  lease = backgroundLease(account, settings, signal);
+  lease = backgroundLease(upstream.account(1), settings, signal);
 });
 
 afterEach(() => upstream.close());

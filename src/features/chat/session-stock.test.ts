@@ -18,9 +18,7 @@ let account: Account;
 
 beforeEach(async () => {
   upstream = await startNearUpstream(1);
-  const [only] = upstream.accounts;
-  if (!only) throw new Error('an account is needed');
-  account = only;
+  account = upstream.account(1);
 });
 
 afterEach(() => upstream.close());

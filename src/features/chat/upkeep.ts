@@ -2,7 +2,7 @@ import { tidyConversations } from '@/features/chat/conversations';
 import { tendStock } from '@/features/chat/session-stock';
 import { deleteLeftSessions, saveSessions } from '@/features/chat/upstream-sessions';
 import { settings } from '@/features/settings/settings';
-import { noteFailure, noteSuccess, type Outage } from '@/platform/outage';
+import { type Outage, watched } from '@/platform/outage';
 import { processState } from '@/platform/process-state';
 
 /** What of the upstream sessions is done by the clock. */
@@ -66,12 +66,7 @@ async function tidy(ticks: number): Promise<void> {
 }
 
 function begin(work: Work, what: string, run: () => Promise<void>): void {
-  work.running ??= run()
-    .then(
-      () => noteSuccess(work, what),
-      (error) => noteFailure(work, what, error),
-    )
-    .finally(() => {
-      work.running = null;
-    });
+  work.running ??= watched(work, what, run).finally(() => {
+    work.running = null;
+  });
 }

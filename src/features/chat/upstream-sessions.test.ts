@@ -25,9 +25,8 @@ let two: Account;
 
 beforeEach(async () => {
   upstream = await startNearUpstream(2);
-  const [first, second] = upstream.accounts;
-  if (!first || !second) throw new Error('two accounts are needed');
-  [one, two] = [first, second];
+  one = upstream.account(1);
+  two = upstream.account(2);
 });
 
 afterEach(async () => {
