@@ -105,11 +105,12 @@ describe('the figures', () => {
     });
     await eventually(async () => {
       await ask(pool, 'echo', { stream: false });
-      return (await scrape(pool))['gemini_pool_accounts{state="dead"}'] === 1;
+      const samples = await scrape(pool);
+      const count = (state: string) => samples[`gemini_pool_accounts{state="${state}"}`];
+      return count('dead') === 1 && count('resting') === 1;
     });
     expect(await scrape(pool)).toMatchObject({
       'gemini_pool_accounts{state="fresh"}': 1,
-      'gemini_pool_accounts{state="resting"}': 1,
       'gemini_pool_accounts_resting{kind="text"}': 1,
       'gemini_pool_accounts_resting{kind="images"}': 1,
     });

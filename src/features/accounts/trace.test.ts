@@ -18,6 +18,7 @@ afterEach(() => {
 const account = { id: 'a', label: 'account-a' };
 
 it('tells why each account was left, and which served', () => {
+  vi.useFakeTimers();
   const trace = newTrace('request');
   const options = { status: 429, reason: 'QUOTA_EXCEEDED'.repeat(10) };
   const refused = beginAttempt(trace, account);
