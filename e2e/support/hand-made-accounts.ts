@@ -4,7 +4,8 @@ import { mergeQuotas } from '@/features/accounts/ledger';
 
 /** Forgets all that this process knows, as if it had just begun. */
 export function resetProcessState(): void {
-  Reflect.deleteProperty(globalThis, Symbol.for('business-gemini-pool'));
+  const state: Map<string, unknown> = Reflect.get(globalThis, Symbol.for('business-gemini-pool'));
+  state.clear();
 }
 
 /** Accounts `a`, `b`, `c` … as the table holds them, without a database: healthy and unused. */

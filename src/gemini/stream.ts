@@ -28,6 +28,8 @@ const closeBracket = 0x5d;
 const openBrace = 0x7b;
 
 const noBytes = Buffer.alloc(0);
+/** Mostly enough for an element; less than what Node takes from its pool of buffers. */
+const firstBufferBytes = 2048;
 const keptBufferBytes = 64 * 1024;
 
 /**
@@ -160,7 +162,7 @@ class Scanner implements ElementScanner {
   #hold(bytes: Buffer, start: number, end: number): void {
     const needed = this.#heldBytes + end - start;
     if (needed > this.#held.length) {
-      const grown = Buffer.allocUnsafe(Math.max(needed, 2 * this.#held.length, 4096));
+      const grown = Buffer.allocUnsafe(Math.max(needed, 2 * this.#held.length, firstBufferBytes));
       this.#held.copy(grown, 0, 0, this.#heldBytes);
       this.#held = grown;
     }

@@ -1,13 +1,16 @@
 import type { Client, Config, InStatement } from '@libsql/client';
 import { PrismaLibSql } from '@prisma/adapter-libsql';
+import Writer from 'libsql/promise';
 import { PrismaClient } from '@/generated/prisma/client';
-import { env } from '@/platform/env';
+import { databaseFile, env } from '@/platform/env';
 import { processState } from '@/platform/process-state';
 
 export type Database = PrismaClient;
 
 // libsql waits inside a synchronous call, which stops the event loop: it may wait this long only.
 const BUSY_TIMEOUT_MS = 50;
+// On a thread of its own nobody else waits.
+const WRITER_BUSY_TIMEOUT_MS = 1_000;
 const RETRY_FOR_MS = 30_000;
 const FIRST_PAUSE_MS = 10;
 const LONGEST_PAUSE_MS = 500;
@@ -15,6 +18,8 @@ const LONGEST_PAUSE_MS = 500;
 interface Handle {
   /** Open and ready; null before the first use and after the end. */
   client: Promise<Database> | null;
+  /** What writes off the event loop; null before the first write, after a failed one and the end. */
+  writer: Writer | null;
   closed: boolean;
 }
 
@@ -22,7 +27,7 @@ interface Handle {
  * Exactly one client per process: two in one process lock each other out.
  */
 function handle(): Handle {
-  return processState<Handle>('database', () => ({ client: null, closed: false }));
+  return processState<Handle>('database', () => ({ client: null, writer: null, closed: false }));
 }
 
 /**
@@ -63,6 +68,7 @@ export async function closeDatabase(): Promise<void> {
   const closing = state.client;
   state.client = null;
   state.closed = true;
+  closeWriter();
   // One that could not be opened needs no closing.
   const db = await closing?.catch(() => null);
   if (!db) return;
@@ -104,6 +110,35 @@ async function connect(): Promise<Database> {
  */
 export function query<T>(run: (db: Database) => Promise<T>): Promise<T> {
   return retryBusy(async () => run(await client()));
+}
+
+/**
+ * Runs `statement`, a transaction of its own, whose only parameter is `json`. It runs beside the
+ * event loop, which neither the work nor the disk then holds, and waits for other writers as `query`
+ * does.
+ * @throws Error if the database was closed, now or while it waited
+ */
+export function execute(statement: string, json: string): Promise<void> {
+  // What libsql runs beside the loop takes no parameters. JSON has no NUL, which would end the text.
+  const literal = `'${json.replaceAll("'", "''")}'`;
+  const sql = statement.replace('?', () => literal);
+  return retryBusy(async () => {
+    await client();
+    const state = handle();
+    state.writer ??= new Writer(databaseFile(), { timeout: WRITER_BUSY_TIMEOUT_MS });
+    try {
+      await state.writer.exec(sql);
+    } catch (error) {
+      // As for the client: a statement that failed could stay active on its connection.
+      closeWriter();
+      throw error;
+    }
+  });
+}
+
+function closeWriter(): void {
+  handle().writer?.close();
+  handle().writer = null;
 }
 
 async function retryBusy<T>(run: () => Promise<T>): Promise<T> {

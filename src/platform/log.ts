@@ -32,11 +32,51 @@ export function log(): pino.Logger {
       {
         level: env().logLevel,
         base: null,
-        timestamp: pino.stdTimeFunctions.isoTime,
+        timestamp,
         formatters: { level: (label) => ({ level: label }) },
         hooks: { streamWrite: redact },
       },
-      pino.destination({ dest: 1, sync: true }),
+      output(),
     ),
   );
+}
+
+let second = { number: 0, text: '' };
+
+/** As `pino.stdTimeFunctions.isoTime` tells the time, with what lines of a second share made once. */
+function timestamp(): string {
+  const now = Date.now();
+  const number = Math.floor(now / 1_000);
+  if (number !== second.number) {
+    second = { number, text: new Date(now).toISOString().slice(0, -'000Z'.length) };
+  }
+  return `,"time":"${second.text}${String(now % 1_000).padStart(3, '0')}Z"`;
+}
+
+let knownOutput: pino.DestinationStream | null = null;
+
+function output(): pino.DestinationStream {
+  knownOutput ??= newOutput();
+  return knownOutput;
+}
+
+/**
+ * Standard output, with all lines of one turn of the event loop in one write: under load there are
+ * dozens, and the write costs more than the line.
+ */
+function newOutput(): pino.DestinationStream {
+  const out = pino.destination({ dest: 1, sync: true });
+  let lines = '';
+  const flush = () => {
+    const text = lines;
+    lines = '';
+    if (text !== '') out.write(text);
+  };
+  process.on('exit', flush);
+  return {
+    write(line) {
+      if (lines === '') setImmediate(flush);
+      lines += line;
+    },
+  };
 }

@@ -1,6 +1,9 @@
 const root = Symbol.for('business-gemini-pool');
 
-type Root = typeof globalThis & { [root]?: Map<string, unknown> };
+const holder = globalThis as typeof globalThis & { [root]?: Map<string, unknown> };
+holder[root] ??= new Map();
+// A look-up on `globalThis` costs more than one in a map, and a request makes dozens.
+const values = holder[root];
 
 /**
  * The one value of that name in this process, made by `init` on first use.
@@ -10,9 +13,6 @@ type Root = typeof globalThis & { [root]?: Map<string, unknown> };
  * Test nothing in it by `instanceof`: an instance comes from the copy that made it.
  */
 export function processState<T>(name: string, init: () => T): T {
-  const holder = globalThis as Root;
-  holder[root] ??= new Map();
-  const values = holder[root];
   const known = values.get(name);
   if (known !== undefined) return known as T;
   const made = init();

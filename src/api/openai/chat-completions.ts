@@ -8,7 +8,7 @@ import { chunkWriter, eventPieces, toChatCompletion } from '@/features/chat/to-o
 import { settings } from '@/features/settings/settings';
 import { parseChatCompletionRequest } from '@/openai/chat';
 import { completionId } from '@/openai/ids';
-import { SSE_DONE, sseData } from '@/openai/sse';
+import { SSE_DONE } from '@/openai/sse';
 import { excerpt } from '@/platform/errors';
 
 const MAX_LOGGED_CHARACTERS = 200;
@@ -102,22 +102,22 @@ async function* toEvents(
     let events = '';
     for (const piece of batch) {
       const { index } = piece;
-      if (!begun.has(index)) events += sseData(writer.role(index));
+      if (!begun.has(index)) events += writer.role(index);
       begun.add(index);
       if (piece.type === 'finish') {
         finished += 1;
-        events += sseData(writer.finish(index, piece.reason));
+        events += writer.finish(index, piece.reason);
         continue;
       }
       if (piece.type === 'citations') {
-        events += sseData(writer.citations(index, piece.citations));
+        events += writer.citations(index, piece.citations);
         continue;
       }
       const write = piece.type === 'text' ? writer.content : writer.reasoning;
-      for (const text of eventPieces(piece.text)) events += sseData(write(index, text));
+      for (const text of eventPieces(piece.text)) events += write(index, text);
     }
     if (finished === n) {
-      if (identity.includeUsage) events += sseData(writer.usage(completion.usage()));
+      if (identity.includeUsage) events += writer.usage(completion.usage());
       events += SSE_DONE;
     }
     yield events;

@@ -35,7 +35,7 @@ function toAnnotations(citations: readonly Citation[]): Annotation[] {
   }));
 }
 
-/** Each function gives the JSON of one `ChatCompletionChunk`. */
+/** Each function gives one `ChatCompletionChunk` as an event. */
 export interface ChunkWriter {
   /** The first of each choice. */
   role(index: number): string;
@@ -56,20 +56,23 @@ export interface ChunkWriter {
 export function chunkWriter(head: AnswerHead & { includeUsage: boolean }): ChunkWriter {
   const { id, created, model, includeUsage } = head;
   const start =
-    `{"id":${JSON.stringify(id)},"object":"chat.completion.chunk","created":${created},` +
+    `data: {"id":${JSON.stringify(id)},"object":"chat.completion.chunk","created":${created},` +
     `"model":${JSON.stringify(model)},"choices":[`;
-  const end = includeUsage ? '}],"usage":null}' : '}]}';
-  const open = `,"logprobs":null,"finish_reason":null${end}`;
+  const end = `}]${includeUsage ? ',"usage":null' : ''}}\n\n`;
+  const open = `},"logprobs":null,"finish_reason":null${end}`;
   const chunk = (index: number, delta: string) => `${start}{"index":${index},"delta":${delta}`;
+  const contentStarts: string[] = [];
   return {
-    role: (index) => chunk(index, `{"role":"assistant","content":""}${open}`),
-    reasoning: (index, text) =>
-      chunk(index, `{"reasoning_content":${JSON.stringify(text)}}${open}`),
-    content: (index, text) => chunk(index, `{"content":${JSON.stringify(text)}}${open}`),
+    role: (index) => chunk(index, `{"role":"assistant","content":""${open}`),
+    reasoning: (index, text) => chunk(index, `{"reasoning_content":${JSON.stringify(text)}${open}`),
+    content(index, text) {
+      contentStarts[index] ??= chunk(index, '{"content":');
+      return contentStarts[index] + JSON.stringify(text) + open;
+    },
     citations: (index, citations) =>
-      chunk(index, `{"annotations":${JSON.stringify(toAnnotations(citations))}}${open}`),
+      chunk(index, `{"annotations":${JSON.stringify(toAnnotations(citations))}${open}`),
     finish: (index, reason) => chunk(index, `{},"logprobs":null,"finish_reason":"${reason}"${end}`),
-    usage: (counts) => `${start}],"usage":${JSON.stringify(toUsage(counts))}}`,
+    usage: (counts) => `${start}],"usage":${JSON.stringify(toUsage(counts))}}\n\n`,
   };
 }
 

@@ -1,9 +1,10 @@
 import bytePairs from 'gpt-tokenizer/bpeRanks/o200k_base';
 import {
-  countTokens as countExactly,
+  countTokens as countWord,
   encode,
   setMergeCacheSize,
 } from 'gpt-tokenizer/encoding/o200k_base';
+import { O200K_TOKEN_SPLIT_REGEX } from 'gpt-tokenizer/encodingParams/constants';
 
 /** So much of a text is counted exactly (design 9); what follows is estimated. UTF-8 bytes. */
 export const EXACT_BUDGET_BYTES = 20_000;
@@ -11,8 +12,8 @@ export const EXACT_BUDGET_BYTES = 20_000;
 /** The tokenizer is quadratic in runs without a break, so it never sees more at once. */
 const PIECE_CHARACTERS = 256;
 
-/** The tokenizer remembers the words that it took apart; its own default may grow to 600 MB. */
-setMergeCacheSize(5000);
+/** The words are known here, so that the tokenizer, whose default may grow to 600 MB, need not. */
+setMergeCacheSize(0);
 
 /** Text such as `<|endoftext|>` is a caller's text like any other. */
 const ordinaryText = { disallowedSpecial: new Set<string>() };
@@ -50,9 +51,30 @@ export function createTokenCounter(): TokenCounter {
   };
 }
 
-/** What was counted of texts that come again: a conversation brings all its earlier turns each time. */
-const KNOWN_PIECES = 5_000;
+/** What was counted of words, and of texts that come again: a conversation brings all of its turns. */
+const knownWords = new Map<string, number>();
 const knownPieces = new Map<string, number>();
+const MAX_KNOWN = 5_000;
+
+/** Exactly, word by word: no token lies across the end of one. */
+function countExactly(text: string): number {
+  let tokens = 0;
+  for (const word of text.match(O200K_TOKEN_SPLIT_REGEX) ?? []) {
+    tokens += knownWords.get(word) ?? know(knownWords, word, countWord(word, ordinaryText));
+  }
+  return tokens;
+}
+
+function know(known: Map<string, number>, text: string, tokens: number): number {
+  known.set(copyOf(text), tokens);
+  if (known.size > MAX_KNOWN) {
+    for (const oldest of known.keys()) {
+      known.delete(oldest);
+      break;
+    }
+  }
+  return tokens;
+}
 
 /** Tokens of a whole text; as `createTokenCounter` counts. */
 export function countTokens(text: string): number {
@@ -72,18 +94,7 @@ export function countTokens(text: string): number {
 function countPiece(text: string, start: number, end: number): number {
   if (start === end) return 0;
   const piece = text.slice(start, end);
-  const known = knownPieces.get(piece);
-  if (known !== undefined) return known;
-  const copy = copyOf(piece);
-  const tokens = countExactly(copy, ordinaryText);
-  knownPieces.set(copy, tokens);
-  if (knownPieces.size > KNOWN_PIECES) {
-    for (const oldest of knownPieces.keys()) {
-      knownPieces.delete(oldest);
-      break;
-    }
-  }
-  return tokens;
+  return knownPieces.get(piece) ?? know(knownPieces, piece, countExactly(piece));
 }
 
 function unitsOf(text: string, start: number): number {
@@ -150,7 +161,7 @@ class Limit implements TokenLimit {
 
   total(): number {
     if (this.#reached) return this.#maxTokens;
-    const rest = countExactly(copyOf(this.#open.slice(this.#counted)), ordinaryText);
+    const rest = countExactly(this.#open.slice(this.#counted));
     return this.#exactTokens + rest + Math.ceil(this.#estimatedUnits / UNITS_PER_TOKEN);
   }
 
@@ -175,8 +186,8 @@ class Limit implements TokenLimit {
 
   /** Counts `#open` up to `end`, where a token surely ends. */
   #countUpTo(end: number): string {
-    const text = copyOf(this.#open.slice(this.#counted, end));
-    const tokens = countExactly(text, ordinaryText);
+    const text = this.#open.slice(this.#counted, end);
+    const tokens = countExactly(text);
     const left = this.#maxTokens - this.#exactTokens;
     if (tokens > left) {
       const within = encode(text, ordinaryText).slice(0, left);
@@ -234,10 +245,7 @@ class Limit implements TokenLimit {
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
-/**
- * The cache of the tokenizer keeps slices of what it is given, and with a slice the whole text that
- * it is of: so it gets a copy, or one word would hold a request of 20 MB in memory.
- */
+/** A slice keeps the whole text that it is of: one known word would hold a request of 20 MB. */
 function copyOf(text: string): string {
   return decoder.decode(encoder.encode(text));
 }

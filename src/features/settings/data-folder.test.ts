@@ -5,6 +5,7 @@ import { openDataFolder } from '@/features/settings/data-folder';
 import { stopCachedTables } from '@/platform/cached-table';
 import { closeDatabase } from '@/platform/db';
 import { newDataFolder, newFolder } from '../../../e2e/support/data-folder';
+import { resetProcessState } from '../../../e2e/support/hand-made-accounts';
 
 process.env.LOG_LEVEL = 'silent';
 
@@ -12,7 +13,7 @@ process.env.LOG_LEVEL = 'silent';
 afterEach(async () => {
   stopCachedTables();
   await closeDatabase();
-  Reflect.deleteProperty(globalThis, Symbol.for('business-gemini-pool'));
+  resetProcessState();
 });
 
 async function refusal(dataDir: string): Promise<unknown> {
