@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { RequestRecord } from '@/api/openai/request-record';
 import { renderMetrics } from '@/features/usage/metrics';
@@ -18,5 +19,6 @@ it('counts a stream once, however often it is told of it', async () => {
   expect(await streamsOpen()).toBe(1);
   record.finish(200, null);
   record.finish(200, null);
+  await turn();
   expect(await streamsOpen()).toBe(0);
 });
