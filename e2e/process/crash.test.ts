@@ -49,7 +49,8 @@ describe('kill -9 under load', () => {
       ({ call, account }) => call === 'streamAssist' && /demo-[456]/.test(account ?? ''),
     );
     const surely = served.filter(({ at }) => at < killedAt - LOST_MS).length;
-    expect(surely).toBeGreaterThan(50);
+    // Enough to lose some of; how many there are is the machine's affair.
+    expect(surely).toBeGreaterThan(10);
     const [quota] = await sql(
       `SELECT sum("used") AS "used" FROM "AccountQuota" WHERE "kind" = 'text'`,
     );

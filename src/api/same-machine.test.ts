@@ -42,6 +42,14 @@ it.each([
   'forwarded',
   'via',
   'x-real-ip',
+  'x-forwarded',
+  'x-original-forwarded-for',
+  'x-envoy-external-address',
+  'x-cluster-client-ip',
+  'cdn-loop',
+  'true-client-ip',
+  'fastly-client-ip',
+  'fly-client-ip',
   'cf-connecting-ip',
 ])('refuses what came past a proxy: %s', (name) => {
   expect(ask('127.0.0.1', { host: 'localhost', [name]: 'x' })).toBe(false);

@@ -1,7 +1,8 @@
 import type { ServerRequest } from 'srvx';
 import { isLoopbackAddress, isLoopbackHost } from '@/platform/loopback';
 
-const forwardingHeaders = ['forwarded', 'via', 'x-real-ip', 'x-client-ip', 'cf-connecting-ip'];
+const forwardingHeaders =
+  /^(?:forwarded|via|cdn-loop|x-(?:forwarded|original|envoy|real-ip|client-ip|cluster-client-ip).*|(?:cf-connecting|true-client|fastly-client|fly-client)-ip)$/;
 
 /**
  * Whether a request comes from this very machine (design 9): over a loopback socket, to a loopback
@@ -19,5 +20,5 @@ export function isFromSameMachine(request: Request): boolean {
 }
 
 function isForwarding(header: string): boolean {
-  return header.startsWith('x-forwarded-') || forwardingHeaders.includes(header);
+  return forwardingHeaders.test(header);
 }

@@ -61,7 +61,9 @@ export function isAppError(error: unknown): error is AppError {
   return typeof error === 'object' && error !== null && brand in error;
 }
 
-/** An attacker's or a fuzzer's value, short enough to be named in a message. */
+/** An attacker's or a fuzzer's value, short enough to be named in a message; well formed. */
 export function excerpt(value: string, maxCharacters = 100): string {
-  return value.length <= maxCharacters ? value : `${value.slice(0, maxCharacters)}…`;
+  // The cut may fall into the middle of a character.
+  const short = value.length <= maxCharacters ? value : `${value.slice(0, maxCharacters)}…`;
+  return short.toWellFormed();
 }

@@ -163,3 +163,17 @@ it('stops without failing on a flush that fails, and tells how many rows are los
   await makeTable('Gone');
   expect(await stopWriteBehind()).toBe(0);
 });
+
+it('stores no half of a character and no NUL, which libsql can not read', async () => {
+  const texts = ['cut \ud83d', '\udd0d cut', 'whole \u{1f50d}', 'a\0b', '\\ud83d as text', "it's"];
+  for (const text of texts) writeBehind(insertInto('Here'), [text]);
+  await flushWriteBehind();
+  expect(await textsOf('Here')).toEqual([
+    'cut \ufffd',
+    '\ufffd cut',
+    'whole \u{1f50d}',
+    'a\ufffdb',
+    '\\ud83d as text',
+    "it's",
+  ]);
+});

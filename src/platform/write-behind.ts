@@ -273,5 +273,14 @@ async function writeInOrder(statements: readonly string[], entries: RowsInOrder[
 }
 
 function writeBatch(statement: string, rows: Row[]): Promise<void> {
-  return execute(statement, JSON.stringify(rows));
+  const json = JSON.stringify(rows);
+  return execute(statement, UNFIT.test(json) ? JSON.stringify(rows, fit) : json);
+}
+
+/** How JSON writes half a character, and a NUL; also found where a text says so itself. */
+const UNFIT = /\\u(?:d[89a-f]|0000)/;
+
+/** SQLite would store half a character, and libsql ends the process that reads it; it stops at a NUL. */
+function fit(_key: string, value: unknown): unknown {
+  return typeof value === 'string' ? value.toWellFormed().replaceAll('\0', '\ufffd') : value;
 }

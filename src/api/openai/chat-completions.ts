@@ -10,6 +10,7 @@ import { parseChatCompletionRequest } from '@/openai/chat';
 import { completionId } from '@/openai/ids';
 import { SSE_DONE } from '@/openai/sse';
 import { excerpt } from '@/platform/errors';
+import { redact } from '@/platform/redact';
 
 const MAX_LOGGED_CHARACTERS = 200;
 
@@ -22,7 +23,8 @@ export const chatCompletions = openAiEndpoint({
 
 async function createChatCompletion(call: Call): Promise<Reply> {
   const parameters = parseChatCompletionRequest(await call.json());
-  call.record.model = excerpt(parameters.model, MAX_LOGGED_CHARACTERS);
+  // It may be a key in the wrong field.
+  call.record.model = excerpt(redact(parameters.model), MAX_LOGGED_CHARACTERS);
   if (parameters.stream) call.record.beginStream();
   const completion = await createCompletion(parameters, {
     key: call.key,
