@@ -10,7 +10,7 @@ import { closeDatabase } from '@/platform/db';
 import { databaseFile, env } from '@/platform/env';
 import { closeDispatchers } from '@/platform/http';
 import { lockDataFolder } from '@/platform/lock';
-import { log } from '@/platform/log';
+import { gatherLogLines, log } from '@/platform/log';
 import { processState } from '@/platform/process-state';
 import { startWriteBehind, stopWriteBehind } from '@/platform/write-behind';
 
@@ -33,6 +33,7 @@ async function run(): Promise<void> {
   startTokenRenewal();
   startSessionUpkeep();
   startJobs();
+  gatherLogLines();
 }
 
 const STEP_MS = 5_000;

@@ -36,7 +36,7 @@ export function log(): pino.Logger {
         formatters: { level: (label) => ({ level: label }) },
         hooks: { streamWrite: redact },
       },
-      output(),
+      output().stream,
     ),
   );
 }
@@ -53,30 +53,49 @@ function timestamp(): string {
   return `,"time":"${second.text}${String(now % 1_000).padStart(3, '0')}Z"`;
 }
 
-let knownOutput: pino.DestinationStream | null = null;
+interface Output {
+  stream: pino.DestinationStream;
+  /** Whether the lines of one turn of the event loop are gathered. */
+  isGathering: boolean;
+  /** Writes what was gathered. */
+  flush(): void;
+}
 
-function output(): pino.DestinationStream {
-  knownOutput ??= newOutput();
-  return knownOutput;
+function output(): Output {
+  return processState('log-output', newOutput);
 }
 
 /**
- * Standard output, with all lines of one turn of the event loop in one write: under load there are
- * dozens, and the write costs more than the line.
+ * From now on all lines of one turn of the event loop go out in one write: under load there are
+ * dozens, and the write costs more than the line. For a server: what a command prints by itself must
+ * come in its order between the lines of the log.
  */
-function newOutput(): pino.DestinationStream {
+export function gatherLogLines(): void {
+  const state = output();
+  if (state.isGathering) return;
+  state.isGathering = true;
+  process.on('exit', state.flush);
+}
+
+function newOutput(): Output {
   const out = pino.destination({ dest: 1, sync: true });
   let lines = '';
-  const flush = () => {
-    const text = lines;
-    lines = '';
-    if (text !== '') out.write(text);
+  const write = (line: string) => {
+    if (!made.isGathering) {
+      out.write(line);
+      return;
+    }
+    if (lines === '') setImmediate(made.flush);
+    lines += line;
   };
-  process.on('exit', flush);
-  return {
-    write(line) {
-      if (lines === '') setImmediate(flush);
-      lines += line;
+  const made: Output = {
+    stream: { write },
+    isGathering: false,
+    flush() {
+      const text = lines;
+      lines = '';
+      if (text !== '') out.write(text);
     },
   };
+  return made;
 }
