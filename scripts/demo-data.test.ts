@@ -7,7 +7,7 @@ it('prints the key of a new demo as the last line, after all that the log says',
     process.execPath,
     ['--import', 'tsx', 'scripts/demo-data.ts', 'demo'],
     {
-      env: { PATH: process.env.PATH, DATA_DIR: newDataFolder() },
+      env: { ...process.env, DATA_DIR: newDataFolder() },
       encoding: 'utf8',
     },
   );
