@@ -111,6 +111,7 @@ describe('the figures', () => {
     });
     expect(await scrape(pool)).toMatchObject({
       'gemini_pool_accounts{state="fresh"}': 1,
+      'gemini_pool_accounts{state="resting"}': 1,
       'gemini_pool_accounts_resting{kind="text"}': 1,
       'gemini_pool_accounts_resting{kind="images"}': 1,
     });

@@ -51,11 +51,8 @@ function agentOf(proxyUrl: string | null, connectMs: number): Agent {
   const { agents } = exits();
   const name = `${connectMs} ${proxyUrl ?? 'direct'}`;
   const agent = agents.get(name) ?? makeAgent(proxyUrl, connectMs);
-  // The last one is the one that was used last; with one, as mostly, there is nothing to move.
-  if (agents.size !== 1 || !agents.has(name)) {
-    agents.delete(name);
-    agents.set(name, agent);
-  }
+  agents.delete(name);
+  agents.set(name, agent);
   if (agents.size > KEPT_EXITS) retireOldest();
   return agent;
 }

@@ -32,25 +32,13 @@ export function log(): pino.Logger {
       {
         level: env().logLevel,
         base: null,
-        timestamp,
+        timestamp: pino.stdTimeFunctions.isoTime,
         formatters: { level: (label) => ({ level: label }) },
         hooks: { streamWrite: redact },
       },
       output().stream,
     ),
   );
-}
-
-let second = { number: 0, text: '' };
-
-/** As `pino.stdTimeFunctions.isoTime` tells the time, with what lines of a second share made once. */
-function timestamp(): string {
-  const now = Date.now();
-  const number = Math.floor(now / 1_000);
-  if (number !== second.number) {
-    second = { number, text: new Date(now).toISOString().slice(0, -'000Z'.length) };
-  }
-  return `,"time":"${second.text}${String(now % 1_000).padStart(3, '0')}Z"`;
 }
 
 interface Output {

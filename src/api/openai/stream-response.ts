@@ -33,21 +33,16 @@ export async function streamReply(
 }
 
 /** Waits for `promise`, but no longer than `ms`. */
-function settledWithin(promise: Promise<unknown>, ms: number): Promise<void> {
-  // By hand: `Promise.race` takes twice the time, and every stream begins with this.
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, ms);
-    promise.then(
-      () => {
-        clearTimeout(timer);
-        resolve();
-      },
-      (error) => {
-        clearTimeout(timer);
-        reject(error);
-      },
-    );
+async function settledWithin(promise: Promise<unknown>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const silence = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
   });
+  try {
+    await Promise.race([promise, silence]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** A caller that takes nothing for so long has gone, whatever its connection says. */

@@ -1,5 +1,6 @@
 import type { Citation } from '@/features/chat/citations';
 import type { Annotation, ChatCompletion, FinishReason, Usage } from '@/openai/completion';
+import { SSE_DATA, SSE_END } from '@/openai/sse';
 
 /** What all answers to one request have in common. */
 export interface AnswerHead {
@@ -56,9 +57,9 @@ export interface ChunkWriter {
 export function chunkWriter(head: AnswerHead & { includeUsage: boolean }): ChunkWriter {
   const { id, created, model, includeUsage } = head;
   const start =
-    `data: {"id":${JSON.stringify(id)},"object":"chat.completion.chunk","created":${created},` +
+    `${SSE_DATA}{"id":${JSON.stringify(id)},"object":"chat.completion.chunk","created":${created},` +
     `"model":${JSON.stringify(model)},"choices":[`;
-  const end = `}]${includeUsage ? ',"usage":null' : ''}}\n\n`;
+  const end = `}]${includeUsage ? ',"usage":null' : ''}}${SSE_END}`;
   const open = `},"logprobs":null,"finish_reason":null${end}`;
   const chunk = (index: number, delta: string) => `${start}{"index":${index},"delta":${delta}`;
   const contentStarts: string[] = [];
@@ -72,7 +73,7 @@ export function chunkWriter(head: AnswerHead & { includeUsage: boolean }): Chunk
     citations: (index, citations) =>
       chunk(index, `{"annotations":${JSON.stringify(toAnnotations(citations))}${open}`),
     finish: (index, reason) => chunk(index, `{},"logprobs":null,"finish_reason":"${reason}"${end}`),
-    usage: (counts) => `${start}],"usage":${JSON.stringify(toUsage(counts))}}\n\n`,
+    usage: (counts) => `${start}],"usage":${JSON.stringify(toUsage(counts))}}${SSE_END}`,
   };
 }
 
