@@ -15,10 +15,11 @@ const keyName = 'demo';
 const host = '127.0.0.1';
 /** Settings of a real pool, which must not reach the demo's: empty counts as unset. */
 const realSettings = ['DATABASE_URL', 'PROXY_URL', 'ENCRYPTION_KEY', 'API_KEY_ENCRYPTION_KEY'];
+const upstreamNames = ['APP', 'AUTH', 'API', 'VERIFY'].map((host) => `GEMINI_${host}_URL`);
 const healthLimitMs = 120_000;
 
 /**
- * Reads `--port` and sets the environment for the demo's server and commands. Call it first.
+ * Reads the port and sets the environment for the demo's server and commands. Call it first.
  * A file `.env` is left out, as it belongs to the real pool.
  */
 export function enterDemoPool(dataFolder) {
@@ -35,7 +36,7 @@ export function enterDemoPool(dataFolder) {
 export async function fillDemoPool() {
   await ensureMigrated();
   const [url, key] = await Promise.all([startStandIn(), fillDataFolder()]);
-  for (const name of ['APP', 'AUTH', 'API', 'VERIFY']) process.env[`GEMINI_${name}_URL`] = url;
+  for (const name of upstreamNames) process.env[name] = url;
   return key;
 }
 
@@ -52,6 +53,11 @@ curl ${url}/v1/chat/completions -H "Authorization: Bearer $KEY" \\
   -d '{"model": "gemini-enterprise", "messages": [{"role": "user", "content": "Hello"}]}'
 
 Base URL for OpenAI clients: ${url}/v1
+
+Commands such as npm run account -- list reach it, while it runs, after:
+export DATA_DIR=${process.env.DATA_DIR}
+${upstreamNames.map((name) => `export ${name}=${process.env[name]}`).join('\n')}
+
 Ctrl-C ends it.
 `);
 }
@@ -59,15 +65,16 @@ Ctrl-C ends it.
 function readPort() {
   try {
     const { values } = parseArgs({
-      options: { port: { type: 'string', default: '8000' }, help: { type: 'boolean', short: 'h' } },
+      options: { port: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
     });
     if (values.help) {
-      process.stdout.write('The only option is --port PORT (default 8000).\n');
+      process.stdout.write('The only option is --port PORT (else the variable PORT, else 8000).\n');
       return process.exit(0);
     }
-    const port = Number(values.port);
-    if (Number.isInteger(port) && port > 0 && port <= 65535) return values.port;
-    throw new Error(`--port must be a number from 1 to 65535, not "${values.port}"`);
+    const given = values.port ?? (process.env.PORT?.trim() || '8000');
+    const port = Number(given);
+    if (Number.isInteger(port) && port > 0 && port <= 65535) return given;
+    throw new Error(`The port must be a number from 1 to 65535, not "${given}"`);
   } catch (error) {
     process.stderr.write(`${error.message}\n\nThe only option is --port PORT.\n`);
     return process.exit(2);

@@ -40,6 +40,7 @@ async function list(): Promise<true> {
 
 function shown(name: keyof Settings, values: Settings): string {
   const value = values[name];
+  if (value === null) return 'none';
   return secretSettings.has(name) && typeof value === 'string' ? exitName(value) : String(value);
 }
 

@@ -20,8 +20,8 @@ export function welcome(host: string, port: number, steps: string[]): string {
   return `
   Business Gemini Pool ${version}
 
-  Console   ${base}/
   Base URL  ${base}/v1   for OpenAI clients
+  Page      ${base}/     the web console comes later
 ${next}
 `;
 }

@@ -41,18 +41,20 @@ const DEFAULT_USER_AGENT =
 export async function saveAccounts(
   inputs: AccountInput[],
 ): Promise<{ added: number; renewed: number; ids: string[] }> {
-  const rows = await query((db) => db.account.findMany({ select: { id: true, csesidx: true } }));
+  const select = { id: true, csesidx: true, label: true };
+  const rows = await query((db) => db.account.findMany({ select }));
   const known = new Map(rows.map((row) => [row.csesidx, row.id]));
   const nowMs = Date.now();
   const ids = inputs.map((input, index) => known.get(input.csesidx) ?? rowId(nowMs + index));
   const isKnown = (input: AccountInput) => known.has(input.csesidx);
   const added = inputs.filter((input) => !isKnown(input));
+  const labels = newLabels(added, rows);
   await query((db) =>
     db.$transaction([
       ...inputs.map((input, index) => {
         const id = ids[index] ?? '';
         if (isKnown(input)) return renewAccount(db, id, input);
-        return addAccount(db, id, input, known.size + added.indexOf(input) + 1);
+        return addAccount(db, id, input, labels[added.indexOf(input)] ?? '');
       }),
       stampAccounts(db),
     ]),
@@ -61,14 +63,26 @@ export async function saveAccounts(
   return { added: added.length, renewed: inputs.length - added.length, ids };
 }
 
-function addAccount(db: Database, id: string, input: AccountInput, number: number) {
+/** What the new accounts are called: one without a name gets the next `account-N` that is free. */
+function newLabels(added: AccountInput[], known: { label: string }[]): string[] {
+  const taken = new Set([...known, ...added].map(({ label }) => label));
+  let number = known.length;
+  return added.map(({ label }) => {
+    if (label !== null) return label;
+    do number += 1;
+    while (taken.has(`account-${number}`));
+    return `account-${number}`;
+  });
+}
+
+function addAccount(db: Database, id: string, input: AccountInput, label: string) {
   return db.account.create({
     data: {
       id,
       csesidx: input.csesidx,
       configId: input.configId,
       enabled: input.enabled,
-      label: input.label ?? `account-${number}`,
+      label,
       userAgent: input.userAgent ?? DEFAULT_USER_AGENT,
       ...sealCookies(input),
       ...mailboxOf(input),
@@ -254,7 +268,8 @@ export async function replaceHealth(id: string, health: Health): Promise<void> {
 
 /**
  * Changes what the operator may choose of an account; the rest stays.
- * @throws AppError `invalid_request` with the name as `param`
+ * @throws AppError `invalid_request` with the name as `param`, or `conflict` if another account has
+ *   the label
  */
 export async function setOptions(id: string, options: AccountOptions): Promise<void> {
   const parsed = AccountOptions.safeParse(options);
@@ -264,6 +279,11 @@ export async function setOptions(id: string, options: AccountOptions): Promise<v
     throw new AppError('invalid_request', `${param}: ${issue?.message}`, { param });
   }
   const { proxyUrl, ...plain } = parsed.data;
+  const others = [...(await reloadAccounts()).values()].filter((account) => account.id !== id);
+  if (others.some(({ label }) => label === plain.label)) {
+    const message = `Another account is labelled ${plain.label}.`;
+    throw new AppError('conflict', message, { param: 'label' });
+  }
   const sealed = typeof proxyUrl === 'string' ? encrypt(proxyUrl) : proxyUrl;
   const given = Object.fromEntries(
     Object.entries({ ...plain, proxyUrl: sealed }).filter(([, value]) => value !== undefined),
