@@ -50,7 +50,7 @@ export async function runCommand(
 
 /** On one line. What a file or a caller named may hold control characters, which a terminal would obey. */
 export function printable(text: string): string {
-  return text.replace(/\s+/g, ' ').replace(/[\p{Cc}\p{Cf}]/gu, '?');
+  return text.replace(/[\r\n\t]+/g, ' ').replace(/[\p{Cc}\p{Cf}]/gu, '?');
 }
 
 /** Prints rows under their heads, in columns; `whenEmpty` if there are none. */
