@@ -96,7 +96,7 @@ export default {
       severity: 'error',
       from: { path: pure, pathNot: '\\.test\\.ts$' },
       to: {
-        path: '^src/(generated/|platform/(?!(errors|proxy-url)\\.ts))|^node:',
+        path: '^src/(generated/|platform/(?!(errors|proxy-url|web-url)\\.ts))|^node:',
         dependencyTypesNot: ['type-only'],
       },
     },

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
 import { Settings } from '@/features/settings/schema';
-import { variables } from '@/platform/env';
+import { variables } from '@/platform/env-variables';
 
 const root = path.resolve(import.meta.dirname, '..');
 const SECOND_MS = 1_000;
@@ -15,6 +15,7 @@ const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 const KIB = 1_024;
 const MIB = 1_048_576;
+const GIB = 1_073_741_824;
 
 type Language = 'en' | 'zh';
 
@@ -69,8 +70,8 @@ const meanings: Record<keyof Settings, Record<Language, string>> = {
     zh: '上游会话回答这么多次提问后不再续用。',
   },
   promptTooLong: {
-    en: 'A conversation longer than the upstream takes: `refuse` it with `context_length_exceeded`, or `drop_oldest`: leave out its oldest turns and tell the model so.',
-    zh: '对话超出上游长度时：`refuse` 返回 `context_length_exceeded`；`drop_oldest` 省略最早的若干轮，并告知模型。',
+    en: 'A conversation longer than the upstream takes: `refuse` it with `context_length_exceeded`, `drop_oldest`: leave out its oldest turns and tell the model so, or `attach`: send all but the last turn as a text file.',
+    zh: '对话超出上游长度时：`refuse` 返回 `context_length_exceeded`；`drop_oldest` 省略最早的若干轮，并告知模型；`attach` 把最后一轮之外的内容作为文本文件上传。',
   },
   sessionStockPerAccount: {
     en: 'Upstream sessions that each account in use has ready, so that a new conversation waits for one upstream call and not for two. 0: none.',
@@ -136,6 +137,72 @@ const meanings: Record<keyof Settings, Record<Language, string>> = {
   maxBodyBytes: {
     en: 'Largest JSON body under `/v1`, unpacked.',
     zh: '`/v1` 下 JSON 请求体的最大尺寸（解压后）。',
+  },
+  maxFileBytes: {
+    en: 'Largest file that `/v1/files` takes.',
+    zh: '`/v1/files` 单个文件的最大尺寸。',
+  },
+  maxFilesBytes: {
+    en: 'All files of `/v1/files` together.',
+    zh: '`/v1/files` 全部文件的总大小上限。',
+  },
+  maxRemoteFileBytes: {
+    en: 'Largest file that a message may name by its URL.',
+    zh: '消息中以网址引用的文件的最大尺寸。',
+  },
+  remoteFileTimeoutMs: { en: 'To fetch such a file.', zh: '获取这类文件的时限。' },
+  uploadTimeoutMs: {
+    en: 'To give one file to the upstream.',
+    zh: '向上游上传一个文件的时限。',
+  },
+  downloadIdleTimeoutMs: {
+    en: 'Silence within the download of a generated image or video.',
+    zh: '下载生成的图片或视频时，两段数据之间的最长间隔。',
+  },
+  downloadTimeoutMs: { en: 'The whole of such a download.', zh: '整个下载的时限。' },
+  imageRetentionHours: {
+    en: 'Hours that generated images are kept; `none`: for ever.',
+    zh: '生成的图片保留的小时数；`none` 表示一直保留。',
+  },
+  videoRetentionHours: { en: 'The same for videos.', zh: '同上，用于视频。' },
+  maxMediaBytes: {
+    en: 'All generated media on the disk together; the least recently used go first.',
+    zh: '磁盘上生成的媒体文件的总大小上限；超出时先删最久未使用的。',
+  },
+  publicUrl: {
+    en: 'Base of the links to media. None: `PUBLIC_URL`, else as the request came in.',
+    zh: '媒体链接的基地址。未设置时取 `PUBLIC_URL`，再取请求自身的地址。',
+  },
+  cfbedUrl: {
+    en: 'Upload address of a CloudFlare-ImgBed, such as `https://img.example.com/upload`. None, here and below: the variable of the same name.',
+    zh: 'CloudFlare-ImgBed 的上传地址，例如 `https://img.example.com/upload`。本项及以下各项未设置时取同名环境变量。',
+  },
+  cfbedToken: { en: 'Its upload token. Encrypted at rest.', zh: '其上传令牌。加密存储。' },
+  cfbedPublicUrl: {
+    en: 'Base of its public links. None: the upload address without `/upload`.',
+    zh: '其公开链接的基地址。未设置时取去掉 `/upload` 的上传地址。',
+  },
+  cfbedChannel: {
+    en: 'Where it stores: `telegram`, `cfr2` or `s3`.',
+    zh: '其存储渠道：`telegram`、`cfr2` 或 `s3`。',
+  },
+  cfbedFolder: { en: 'Its folder.', zh: '其存储目录。' },
+  cfbedTimeoutMs: { en: 'To upload one file there.', zh: '上传一个文件的时限。' },
+  s3Endpoint: {
+    en: 'Address of an S3-compatible store; none: that of AWS for the region.',
+    zh: 'S3 兼容存储的地址；未设置时为该区域的 AWS 地址。',
+  },
+  s3Region: { en: 'Its region; none: `us-east-1`.', zh: '区域；未设置时为 `us-east-1`。' },
+  s3Bucket: {
+    en: 'Its bucket. Generated media are stored there, too, as soon as one is named.',
+    zh: '存储桶。设置后，生成的媒体文件也会存入其中。',
+  },
+  s3AccessKeyId: { en: 'Its access key.', zh: '访问密钥 ID。' },
+  s3SecretAccessKey: { en: 'Its secret key. Encrypted at rest.', zh: '访问密钥。加密存储。' },
+  s3Prefix: { en: 'What the names of the objects begin with.', zh: '对象名称的前缀。' },
+  s3TimeoutMs: {
+    en: 'Silence within a transfer to or from it.',
+    zh: '与其传输数据时的最长静默时间。',
   },
   logRetentionDays: { en: 'Days that request logs are kept.', zh: '请求日志保留的天数。' },
   usageRetentionDays: {
@@ -254,6 +321,7 @@ function quantity(name: string, value: number): string {
       ]
     : name.endsWith('Bytes')
       ? [
+          [GIB, 'GiB'],
           [MIB, 'MiB'],
           [KIB, 'KiB'],
         ]

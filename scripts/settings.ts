@@ -41,7 +41,8 @@ async function list(): Promise<true> {
 function shown(name: keyof Settings, values: Settings): string {
   const value = values[name];
   if (value === null) return 'none';
-  return secretSettings.has(name) && typeof value === 'string' ? exitName(value) : String(value);
+  if (name === 'proxyUrl') return exitName(String(value));
+  return secretSettings.has(name) ? '(set)' : String(value);
 }
 
 function settingName(name: string): keyof Settings {

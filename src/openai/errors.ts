@@ -57,6 +57,9 @@ const renderings: Record<AppErrorCode, Rendering> = {
   server_shutting_down: { ...server(503, 'server_shutting_down'), retryAfterSeconds: 5 },
   upstream_refused: server(503, 'upstream_error'),
   upstream_timeout: server(504, 'upstream_timeout'),
+  no_image_generated: server(502, 'no_image_generated'),
+  no_video_generated: server(502, 'no_video_generated'),
+  storage_full: server(507, 'storage_full'),
 };
 
 /** The HTTP status of an error under `/v1`. */
@@ -79,16 +82,19 @@ export function toErrorBody(error: AppError): ErrorBody {
 
 /**
  * The headers that belong to an error: `retry-after` in whole seconds, rounded up and at least 1
- * (always with 429 and at a stop), and `www-authenticate` with 401.
+ * (always with 429 and at a stop), `www-authenticate` with 401, and `x-should-retry` where the SDKs
+ * would try again, at the cost of an account's quota, what the same words would only bring again.
  */
 export function errorHeaders(error: AppError): Record<string, string> {
   const { status, retryAfterSeconds } = renderings[error.code];
+  const isFutile = error.code === 'no_image_generated' || error.code === 'no_video_generated';
   const seconds =
     error.retryAfterMs === null
       ? retryAfterSeconds
       : Math.max(1, Math.ceil(error.retryAfterMs / 1000));
   return {
     ...(seconds === undefined ? {} : { 'retry-after': String(seconds) }),
+    ...(isFutile ? { 'x-should-retry': 'false' } : {}),
     ...(status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
   };
 }

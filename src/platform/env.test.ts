@@ -58,6 +58,73 @@ describe('parseEnv', () => {
     }
   });
 
+  it('takes web addresses without a slash at the end', () => {
+    const url = 'https://pool.example.com:8443/under/here';
+    expect(parseEnv({ PUBLIC_URL: `${url}//` }).publicUrl).toBe(url);
+    expect(parseEnv({ S3_ENDPOINT: 'http://127.0.0.1:9000' }).s3Endpoint).toBe(
+      'http://127.0.0.1:9000',
+    );
+    expect(parseEnv({ PUBLIC_URL: 'http://[::1]:8000/' }).publicUrl).toBe('http://[::1]:8000');
+    for (const wrong of [
+      'pool.example.com',
+      'ftp://pool.example.com',
+      'https://',
+      'https://me:secret@pool.example.com',
+      'https://pool.example.com/?a',
+      'https://pool.example.com/#a',
+      'https://pool.example.com/a)b',
+      'https://pool.example.com/a b',
+    ]) {
+      expect(() => parseEnv({ PUBLIC_URL: wrong }), wrong).toThrow('PUBLIC_URL: must begin');
+      expect(() => parseEnv({ CFBED_UPLOAD_URL: wrong }), wrong).toThrow('CFBED_UPLOAD_URL: must');
+    }
+  });
+
+  it('takes lists of addresses', () => {
+    const { trustedProxies, allowances } = parseEnv({
+      TRUST_PROXY: '10.0.0.0/8, ::1',
+      ALLOW_PRIVATE_URLS: 'minio:9000',
+    });
+    expect(trustedProxies.has('::ffff:10.1.2.3')).toBe(true);
+    expect(trustedProxies.has('11.1.2.3')).toBe(false);
+    expect(allowances.allows('minio', 9000, '10.0.0.1')).toBe(true);
+    const none = parseEnv({});
+    expect(none.trustedProxies.has('127.0.0.1')).toBe(false);
+    expect(none.allowances.allows('localhost', 80, '127.0.0.1')).toBe(false);
+    expect(() => parseEnv({ TRUST_PROXY: '10.0.0.0/8,proxy' })).toThrow(
+      'TRUST_PROXY: "proxy" is no IP address',
+    );
+    expect(() => parseEnv({ ALLOW_PRIVATE_URLS: 'http://minio' })).toThrow(
+      'ALLOW_PRIVATE_URLS: "http://minio" is no host',
+    );
+  });
+
+  it('takes the stores of media', () => {
+    expect(
+      parseEnv({
+        CFBED_UPLOAD_URL: 'https://img.example.com/upload',
+        CFBED_TOKEN: 'token',
+        CFBED_PUBLIC_URL: 'https://cdn.example.com/',
+        S3_REGION: 'eu-west-1',
+        S3_BUCKET: 'media',
+        S3_ACCESS_KEY_ID: 'id',
+        S3_SECRET_ACCESS_KEY: 'key',
+        S3_PREFIX: 'pool',
+      }),
+    ).toMatchObject({
+      cfbedUrl: 'https://img.example.com/upload',
+      cfbedToken: 'token',
+      cfbedPublicUrl: 'https://cdn.example.com',
+      s3Endpoint: null,
+      s3Region: 'eu-west-1',
+      s3Bucket: 'media',
+      s3AccessKeyId: 'id',
+      s3SecretAccessKey: 'key',
+      s3Prefix: 'pool',
+    });
+    expect(parseEnv({})).toMatchObject({ cfbedUrl: null, s3Bucket: null, publicUrl: null });
+  });
+
   it('names every wrong variable and the mend', () => {
     const wrong = {
       PORT: '70000',

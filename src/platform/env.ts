@@ -1,148 +1,8 @@
 import path from 'node:path';
-import { z } from 'zod';
+import type { AddressList, Allowances } from '@/platform/address-rules';
+import { type LOG_LEVELS, variables } from '@/platform/env-variables';
 import { AppError } from '@/platform/errors';
-import { isLoopbackHost } from '@/platform/loopback';
 import { processState } from '@/platform/process-state';
-import { isProxyUrl, PROXY_URL_RULE } from '@/platform/proxy-url';
-
-const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
-
-const port = z.coerce.number().int().min(0).max(65535);
-const flag = z
-  .enum(['1', 'true', '0', 'false'])
-  .transform((word) => word === '1' || word === 'true');
-const upstreamUrl = z
-  .string()
-  .refine((text) => {
-    if (!URL.canParse(text)) return false;
-    const { protocol, hostname } = new URL(text);
-    return protocol === 'https:' || (protocol === 'http:' && isLoopbackHost(hostname));
-  }, 'must begin with https:// (http:// only for a loopback address)')
-  .transform((text) => text.replace(/\/+$/, ''));
-const proxyUrl = z.string().refine(isProxyUrl, PROXY_URL_RULE);
-const fileUrl = z
-  .string()
-  .startsWith('file:', 'must begin with file: (SQLite is the only database yet)');
-
-interface Variable {
-  name: string;
-  schema: z.ZodType;
-  /** As the docs show it; what counts is in `schema`, or in `toEnv` where it follows from others. */
-  default: string;
-  meaning: string;
-  meaningZh: string;
-}
-
-/** Every variable that the server reads. `.env.example` and the docs are generated from this list. */
-export const variables = [
-  {
-    name: 'HOST',
-    schema: z.string().default('0.0.0.0'),
-    default: '0.0.0.0',
-    meaning: 'Address to listen on; also `--host`.',
-    meaningZh: '监听地址；也可用 `--host`。',
-  },
-  {
-    name: 'PORT',
-    schema: port.default(8000),
-    default: '8000',
-    meaning:
-      'Port to listen on, 0 for any free one; also `--port`. `SERVER_PORT` is the older name.',
-    meaningZh: '监听端口，0 表示任意空闲端口；也可用 `--port`。旧名 `SERVER_PORT` 仍可用。',
-  },
-  {
-    name: 'DATA_DIR',
-    schema: z.string().default('./data'),
-    default: './data',
-    meaning: 'Folder of the database, the media and the encryption key.',
-    meaningZh: '存放数据库、媒体文件和加密密钥的目录。',
-  },
-  {
-    name: 'DATABASE_URL',
-    schema: fileUrl.optional(),
-    default: 'file:./data/pool.db',
-    meaning: 'The SQLite database; by default pool.db in the data folder.',
-    meaningZh: 'SQLite 数据库；默认是数据目录里的 pool.db。',
-  },
-  {
-    name: 'ENCRYPTION_KEY',
-    schema: z.string().min(16, 'must have 16 characters or more').optional(),
-    default: 'made at first start, kept in encryption.key in the data folder',
-    meaning:
-      'Key of the secrets at rest: 64 hex or 44 base64 characters are the key itself, any other string of 16 or more is stretched with scrypt. `API_KEY_ENCRYPTION_KEY` is the older name.',
-    meaningZh:
-      '落盘数据的加密密钥：64 个十六进制或 44 个 base64 字符即为密钥本身，其他 16 个字符以上的字符串经 scrypt 派生。旧名 `API_KEY_ENCRYPTION_KEY` 仍可用。',
-  },
-  {
-    name: 'ADMIN_SECRET_KEY',
-    schema: z
-      .string()
-      .regex(/^\S{16,}$/, 'must have 16 characters or more, none of them a blank')
-      .optional(),
-    default: '',
-    meaning:
-      'Opens `/metrics` to `Authorization: Bearer`, also from other machines; never valid on `/v1`.',
-    meaningZh:
-      '用 `Authorization: Bearer` 携带它即可访问 `/metrics`，其他机器也可以；对 `/v1` 无效。',
-  },
-  {
-    name: 'GEMINI_APP_URL',
-    schema: upstreamUrl.default('https://business.gemini.google'),
-    default: 'https://business.gemini.google',
-    meaning: 'Web app and key host of the upstream.',
-    meaningZh: '上游的网页应用，签名密钥也由它发放。',
-  },
-  {
-    name: 'GEMINI_AUTH_URL',
-    schema: upstreamUrl.default('https://auth.business.gemini.google'),
-    default: 'https://auth.business.gemini.google',
-    meaning: 'Sign-in host of the upstream.',
-    meaningZh: '上游的登录主机。',
-  },
-  {
-    name: 'GEMINI_API_URL',
-    schema: upstreamUrl.default('https://biz-discoveryengine.googleapis.com'),
-    default: 'https://biz-discoveryengine.googleapis.com',
-    meaning: 'Widget API host of the upstream.',
-    meaningZh: '上游的 Widget API 主机。',
-  },
-  {
-    name: 'GEMINI_VERIFY_URL',
-    schema: upstreamUrl.default('https://accountverification.business.gemini.google'),
-    default: 'https://accountverification.business.gemini.google',
-    meaning: 'Host of the page where the mailed code is typed.',
-    meaningZh: '输入邮件验证码页面的主机。',
-  },
-  {
-    name: 'PROXY_URL',
-    schema: proxyUrl.optional(),
-    default: '',
-    meaning:
-      'First value of the proxy setting: http, https or socks5, with credentials if need be.',
-    meaningZh: '代理设置的初始值：http、https 或 socks5，可带用户名和密码。',
-  },
-  {
-    name: 'FORCE_HEADLESS',
-    schema: flag.optional(),
-    default: '',
-    meaning: 'Sign-in browser without a window; also `--headless`.',
-    meaningZh: '登录浏览器不显示窗口；也可用 `--headless`。',
-  },
-  {
-    name: 'FORCE_HEADED',
-    schema: flag.optional(),
-    default: '',
-    meaning: 'Sign-in browser with a window; also `--headed`.',
-    meaningZh: '登录浏览器显示窗口；也可用 `--headed`。',
-  },
-  {
-    name: 'LOG_LEVEL',
-    schema: z.enum(LOG_LEVELS).default('info'),
-    default: 'info',
-    meaning: `One of ${LOG_LEVELS.join(', ')}.`,
-    meaningZh: `可选：${LOG_LEVELS.join('、')}。`,
-  },
-] as const satisfies readonly Variable[];
 
 const olderNames: Record<string, string> = {
   PORT: 'SERVER_PORT',
@@ -163,6 +23,20 @@ export interface Env {
   geminiApiUrl: string;
   geminiVerifyUrl: string;
   proxyUrl: string | null;
+  /** Without a slash at its end, as the other addresses here. */
+  publicUrl: string | null;
+  trustedProxies: AddressList;
+  /** What URLs of others may reach in the private network. */
+  allowances: Allowances;
+  cfbedUrl: string | null;
+  cfbedToken: string | null;
+  cfbedPublicUrl: string | null;
+  s3Endpoint: string | null;
+  s3Region: string | null;
+  s3Bucket: string | null;
+  s3AccessKeyId: string | null;
+  s3SecretAccessKey: string | null;
+  s3Prefix: string | null;
   logLevel: (typeof LOG_LEVELS)[number];
 }
 
@@ -204,8 +78,9 @@ function givenValue(
 
 function toEnv(values: Record<string, unknown>): Env {
   const text = (name: string) => values[name] as string;
+  const textOrNull = (name: string) => (values[name] as string | undefined) ?? null;
   const dataDir = path.resolve(/*turbopackIgnore: true*/ text('DATA_DIR'));
-  const databaseUrl = values.DATABASE_URL as string | undefined;
+  const databaseUrl = textOrNull('DATABASE_URL');
   return {
     host: text('HOST'),
     port: values.PORT as number,
@@ -213,13 +88,25 @@ function toEnv(values: Record<string, unknown>): Env {
     databaseUrl: databaseUrl
       ? `file:${path.resolve(/*turbopackIgnore: true*/ databaseUrl.slice('file:'.length))}`
       : `file:${path.join(dataDir, 'pool.db')}`,
-    encryptionKey: (values.ENCRYPTION_KEY as string | undefined) ?? null,
-    adminSecretKey: (values.ADMIN_SECRET_KEY as string | undefined) ?? null,
+    encryptionKey: textOrNull('ENCRYPTION_KEY'),
+    adminSecretKey: textOrNull('ADMIN_SECRET_KEY'),
     geminiAppUrl: text('GEMINI_APP_URL'),
     geminiAuthUrl: text('GEMINI_AUTH_URL'),
     geminiApiUrl: text('GEMINI_API_URL'),
     geminiVerifyUrl: text('GEMINI_VERIFY_URL'),
-    proxyUrl: (values.PROXY_URL as string | undefined) ?? null,
+    proxyUrl: textOrNull('PROXY_URL'),
+    publicUrl: textOrNull('PUBLIC_URL'),
+    trustedProxies: values.TRUST_PROXY as AddressList,
+    allowances: values.ALLOW_PRIVATE_URLS as Allowances,
+    cfbedUrl: textOrNull('CFBED_UPLOAD_URL'),
+    cfbedToken: textOrNull('CFBED_TOKEN'),
+    cfbedPublicUrl: textOrNull('CFBED_PUBLIC_URL'),
+    s3Endpoint: textOrNull('S3_ENDPOINT'),
+    s3Region: textOrNull('S3_REGION'),
+    s3Bucket: textOrNull('S3_BUCKET'),
+    s3AccessKeyId: textOrNull('S3_ACCESS_KEY_ID'),
+    s3SecretAccessKey: textOrNull('S3_SECRET_ACCESS_KEY'),
+    s3Prefix: textOrNull('S3_PREFIX'),
     logLevel: text('LOG_LEVEL') as Env['logLevel'],
   };
 }

@@ -18,22 +18,25 @@ function exits(): Exits {
   return processState<Exits>('exits', () => ({ agents: new Map(), closing: new Set() }));
 }
 
+/** How an exit connects. */
+type Connect = NonNullable<Agent.Options['connect']>;
+
 /** An exit as long as anyone holds it; its connections may be closed and made anew meanwhile. */
 class Exit extends Dispatcher {
-  readonly #proxyUrl: string | null;
-  readonly #connectMs: number;
+  readonly #name: string;
+  readonly #makeConnect: () => Connect;
 
-  constructor(proxyUrl: string | null, connectMs: number) {
+  constructor(name: string, makeConnect: () => Connect) {
     super();
-    this.#proxyUrl = proxyUrl;
-    this.#connectMs = connectMs;
+    this.#name = name;
+    this.#makeConnect = makeConnect;
   }
 
   override dispatch(
     options: Dispatcher.DispatchOptions,
     handler: Dispatcher.DispatchHandler,
   ): boolean {
-    return agentOf(this.#proxyUrl, this.#connectMs).dispatch(options, handler);
+    return agentOf(this.#name, this.#makeConnect).dispatch(options, handler);
   }
 }
 
@@ -44,22 +47,24 @@ class Exit extends Dispatcher {
  * when there are very many, each when its last answer has ended. Not for the caller to close.
  */
 export function dispatcherFor(proxyUrl: string | null, connectMs: number): Dispatcher {
-  return new Exit(proxyUrl, connectMs);
+  return keptDispatcher(`${connectMs} ${proxyUrl ?? 'direct'}`, () =>
+    proxyUrl === null ? { timeout: connectMs } : proxyConnector(proxyUrl, connectMs),
+  );
 }
 
-function agentOf(proxyUrl: string | null, connectMs: number): Agent {
+/** As `dispatcherFor`, for another way to connect: `name` tells it apart from all others. */
+export function keptDispatcher(name: string, makeConnect: () => Connect): Dispatcher {
+  return new Exit(name, makeConnect);
+}
+
+function agentOf(name: string, makeConnect: () => Connect): Agent {
   const { agents } = exits();
-  const name = `${connectMs} ${proxyUrl ?? 'direct'}`;
-  const agent = agents.get(name) ?? makeAgent(proxyUrl, connectMs);
+  const agent =
+    agents.get(name) ?? new Agent({ keepAliveTimeout: KEEP_ALIVE_MS, connect: makeConnect() });
   agents.delete(name);
   agents.set(name, agent);
   if (agents.size > KEPT_EXITS) retireOldest();
   return agent;
-}
-
-function makeAgent(proxyUrl: string | null, connectMs: number): Agent {
-  const connect = proxyUrl === null ? { timeout: connectMs } : proxyConnector(proxyUrl, connectMs);
-  return new Agent({ keepAliveTimeout: KEEP_ALIVE_MS, connect });
 }
 
 function retireOldest(): void {

@@ -1,10 +1,12 @@
 import { z } from 'zod';
 import { isProxyUrl, PROXY_URL_RULE } from '@/platform/proxy-url';
+import { isWebUrl, WEB_URL_RULE } from '@/platform/web-url';
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const MIB = 1_048_576;
+const GIB = 1_024 * MIB;
 
 const milliseconds = (usual: number, least = 0) =>
   z
@@ -35,8 +37,24 @@ function isTimeZone(name: string): boolean {
   }
 }
 
-/** A conversation that is too long is refused, or goes without its oldest turns. */
-const PromptTooLong = z.enum(['refuse', 'drop_oldest']);
+/** A conversation that is too long is refused, goes without its oldest turns, or goes up as a file. */
+const PromptTooLong = z.enum(['refuse', 'drop_oldest', 'attach']);
+
+const bytes = (usual: number, most: number) => z.number().int().min(1_024).max(most).default(usual);
+
+const webUrl = () =>
+  z
+    .string()
+    .max(2_048)
+    .refine(isWebUrl, WEB_URL_RULE)
+    .overwrite((url) => url.replace(/\/+$/, ''))
+    .nullable()
+    .default(null);
+
+const word = (most = 500) => z.string().min(1).max(most).nullable().default(null);
+
+/** Null: for ever. */
+const retentionHours = () => z.number().int().min(1).max(87_600).nullable().default(168);
 
 const dailyLimit = () => z.number().int().min(0).max(1_000_000).nullable().default(null);
 
@@ -114,6 +132,40 @@ export const Settings = z.object({
     .min(1_024)
     .max(64 * MIB)
     .default(32 * MIB),
+
+  /** One file sent to /v1/files. */
+  maxFileBytes: bytes(100 * MIB, 512 * MIB),
+  /** All of them together. */
+  maxFilesBytes: bytes(20 * GIB, 1_024 * GIB),
+  /** A file that a message names by its URL. */
+  maxRemoteFileBytes: bytes(32 * MIB, 512 * MIB),
+  remoteFileTimeoutMs: limit(30 * SECOND),
+  /** To give one file to the upstream. */
+  uploadTimeoutMs: limit(2 * MINUTE),
+  /** Silence within the download of a generated file, and all of it. */
+  downloadIdleTimeoutMs: limit(MINUTE),
+  downloadTimeoutMs: limit(15 * MINUTE),
+  imageRetentionHours: retentionHours(),
+  videoRetentionHours: retentionHours(),
+  /** All generated media together; the least recently used go first. */
+  maxMediaBytes: bytes(20 * GIB, 1_024 * GIB),
+  /** Base of the links to media; null: PUBLIC_URL, else as the request came in. */
+  publicUrl: webUrl(),
+  /** Null, here and for S3: as the environment says. */
+  cfbedUrl: webUrl(),
+  cfbedToken: word(),
+  cfbedPublicUrl: webUrl(),
+  cfbedChannel: z.enum(['telegram', 'cfr2', 's3']).default('telegram'),
+  cfbedFolder: word(),
+  cfbedTimeoutMs: limit(5 * MINUTE),
+  s3Endpoint: webUrl(),
+  s3Region: word(),
+  s3Bucket: word(),
+  s3AccessKeyId: word(),
+  s3SecretAccessKey: word(),
+  s3Prefix: word(),
+  s3TimeoutMs: limit(MINUTE),
+
   logRetentionDays: z.number().int().min(1).max(3_650).default(30),
   /** Daily sums outlive the logs that they are made of. */
   usageRetentionDays: z.number().int().min(1).max(3_650).default(400),
@@ -122,4 +174,8 @@ export const Settings = z.object({
 export type Settings = z.infer<typeof Settings>;
 
 /** The settings whose value is a secret, and so is encrypted at rest. */
-export const secretSettings: ReadonlySet<keyof Settings> = new Set(['proxyUrl']);
+export const secretSettings: ReadonlySet<keyof Settings> = new Set([
+  'proxyUrl',
+  'cfbedToken',
+  's3SecretAccessKey',
+]);
