@@ -27,7 +27,13 @@ export interface SeedFile {
 }
 
 /** The calls that a fault can be put on. */
-export type FaultCall = 'key' | 'createSession' | 'streamAssist';
+export type FaultCall =
+  | 'key'
+  | 'createSession'
+  | 'streamAssist'
+  | 'addContextFile'
+  | 'listSessionFiles'
+  | 'downloadFile';
 
 interface ArmedFault {
   directive: Directive;

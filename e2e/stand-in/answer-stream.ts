@@ -7,6 +7,7 @@ import {
   type Ending,
   fileElement,
   finalElement,
+  inlineElement,
   textElement,
   valueElement,
 } from './framing';
@@ -50,6 +51,12 @@ export class AnswerStream {
   async file(fileId: string, mimeType: string): Promise<void> {
     this.#count();
     await this.#write(fileElement(fileId, mimeType, this.#envelope()));
+  }
+
+  /** Brings a generated file along. */
+  async inline(mimeType: string, bytes: Buffer): Promise<void> {
+    this.#count();
+    await this.#write(inlineElement(mimeType, bytes.toString('base64'), this.#envelope()));
   }
 
   /** Writes an element of any content. */

@@ -3,8 +3,9 @@ import { AnswerStream } from './answer-stream';
 import type { Directive } from './directive';
 import { cutEvenly, textElement } from './framing';
 import { groundedAnswer } from './grounded-answer';
-import { generateImages, generateVideos } from './media-answers';
+import { generateImages, generateVideos, inlineImages, textAndImages } from './media-answers';
 import type { Question, Scenario } from './scenario';
+import type { Turn } from './sessions';
 
 const pieceCharacters = 12;
 const wordsPerPiece = 25;
@@ -12,7 +13,8 @@ const benchPieces = new Map<string, string>();
 
 /** Scenarios that end well, by name. */
 export const answers: ReadonlyMap<string, Scenario> = new Map<string, Scenario>([
-  ['echo', (question, directive) => deliver(question, directive, echoOf(question.prompt))],
+  ['echo', (question, directive) => deliver(question, directive, echoOf(question))],
+  ['files', (question, directive) => deliver(question, directive, listOfFiles(question.turn))],
   ['text', (question, directive) => deliver(question, directive, givenText(directive))],
   ['count', count],
   ['thoughts', thoughts],
@@ -26,6 +28,8 @@ export const answers: ReadonlyMap<string, Scenario> = new Map<string, Scenario>(
   ['bench', bench],
   ['image', generateImages],
   ['video', generateVideos],
+  ['text-and-image', textAndImages],
+  ['inline-image', inlineImages],
   ['grounded', groundedAnswer],
 ]);
 
@@ -38,12 +42,22 @@ export function lastWords(prompt: string): string {
   return line.replace(/^(user|human)\s*:\s*/i, '');
 }
 
-function echoOf(prompt: string): string {
+function echoOf({ prompt, turn }: Question): string {
+  const names = turn.files.map(({ fileName }) => fileName).join(', ');
   return [
     `You said: ${lastWords(prompt)}`,
+    ...(names === '' ? [] : [`You sent: ${names}`]),
     '你好！这里是演示用的上游，一切正常 ✨',
     'This answer comes from the **stand-in**, piece by piece, and uses up no quota. 😀',
   ].join('\n\n');
+}
+
+/** A line for each file of the question: name, type, bytes, SHA-256. */
+function listOfFiles({ files }: Turn): string {
+  if (files.length === 0) return 'no files';
+  return files
+    .map(({ fileName, mimeType, bytes, sha256 }) => [fileName, mimeType, bytes, sha256].join(', '))
+    .join('\n');
 }
 
 function givenText(directive: Directive): string {

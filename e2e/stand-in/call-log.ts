@@ -12,6 +12,11 @@ export type CallName =
   | 'streamAssist'
   | 'deleteSession'
   | 'listSessions'
+  | 'addContextFile'
+  | 'listSessionFiles'
+  | 'downloadFile'
+  /** The second address of a download. */
+  | 'media'
   | 'other';
 
 /** One call as the stand-in saw it. Times are real time in ms, whatever the stand-in's clock says. */

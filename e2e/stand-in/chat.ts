@@ -8,6 +8,8 @@ import { asRecord, asString } from './json-value';
 import { neededKinds } from './quotas';
 import type { Question } from './scenario';
 import { ownSession, type WidgetCall } from './session-calls';
+import { turnFileOf } from './session-files';
+import type { StandInSession, Turn, TurnFile } from './sessions';
 
 const greeting =
   /^(hi|hello|hey|good (morning|evening)|thanks|thank you|你好|您好|谢谢)[\s!.?！。？]*$/i;
@@ -20,25 +22,48 @@ export async function streamAssist(call: WidgetCall): Promise<void> {
   if (session === null) return;
   const prompt = promptOf(request);
   const modelId = asString(asRecord(request.assistGenerationConfig).modelId);
-  const directive = account.takeFault('streamAssist') ?? usedUp(call) ?? directiveOf(prompt);
-  const names = { account: account.name, scenario: directive.name };
-  const turn = { at: exchange.at, ...names, prompt, modelId, reply: '', request };
+  const directive =
+    account.takeFault('streamAssist') ??
+    usedUp(call) ??
+    directiveOf(prompt) ??
+    new Directive(defaultScenario(request.toolsSpec));
+  const turn: Turn = {
+    ...{ at: exchange.at, account: account.name, prompt, modelId, scenario: directive.name },
+    ...{ reply: '', files: filesOf(call, session), generated: [], request },
+  };
   state.sessions.remember(session, turn, state.clock.now());
   if (prompt.length > state.promptLimitCharacters) {
     return exchange.json(400, googleError(400, null, 'PROMPT_TOO_LARGE'));
   }
-  const refusal = requestError(request, prompt, modelId, account.models ?? state.models);
+  const models = account.models ?? state.models;
+  const refusal = requestError(prompt, modelId, models) ?? fileError(request, turn);
   if (refusal !== null) return sendInStream(call, session, refusal);
-  const { lockstep, pieceDelayMs } = state;
-  const question: Question = { exchange, session, prompt, lockstep, pieceDelayMs };
+  const { lockstep, files, pieceDelayMs } = state;
+  const question: Question = { exchange, session, prompt, lockstep, files, turn, pieceDelayMs };
   if (request.assistSkippingMode !== 'REQUEST_ASSIST' && greeting.test(lastWords(prompt))) {
     return skip(question, 'NON_ASSIST_SEEKING_QUERY_IGNORED');
   }
   await chatScenario(directive.name)?.(question, directive);
 }
 
-function directiveOf(prompt: string): Directive {
-  return findDirective(prompt, (name) => chatScenario(name) !== null) ?? new Directive('echo');
+function directiveOf(prompt: string): Directive | null {
+  return findDirective(prompt, (name) => chatScenario(name) !== null);
+}
+
+/** Without an order a question that may do nothing but draw or film gets what it asks for. */
+function defaultScenario(toolsSpec: unknown): string {
+  const kinds = neededKinds(toolsSpec);
+  if (kinds.includes('images')) return 'image';
+  return kinds.includes('videos') ? 'video' : 'echo';
+}
+
+function fileIdsOf(request: Record<string, unknown>): string[] {
+  return Array.isArray(request.fileIds) ? request.fileIds.map(String) : [];
+}
+
+function filesOf({ state, request }: WidgetCall, session: StandInSession): TurnFile[] {
+  const found = fileIdsOf(request).map((fileId) => state.files.find(session, fileId));
+  return found.filter((file) => file !== null).map(turnFileOf);
 }
 
 /** The refusal of a question for which the day's quota is used up. */
@@ -57,21 +82,25 @@ function promptOf(request: Record<string, unknown>): string {
 }
 
 function requestError(
-  request: Record<string, unknown>,
   prompt: string,
   modelId: string | null,
   models: ReadonlySet<string>,
 ): GoogleError | null {
   if (prompt === '') return googleError(400, 'Query must not be empty.');
-  if (modelId !== null && !models.has(modelId))
-    return googleError(400, `Unknown model: ${modelId}`);
-  const [fileId] = Array.isArray(request.fileIds) ? request.fileIds : [];
+  const isKnown = modelId === null || models.has(modelId);
+  return isKnown ? null : googleError(400, `Unknown model: ${modelId}`);
+}
+
+/** A file belongs to its session (upstream-protocol 13.3). */
+function fileError(request: Record<string, unknown>, turn: Turn): GoogleError | null {
+  const known = new Set(turn.files.map(({ fileId }) => fileId));
+  const fileId = fileIdsOf(request).find((id) => !known.has(id));
   return fileId === undefined ? null : googleError(404, `File with ID "${fileId}" is not found.`);
 }
 
 async function sendInStream(
   { exchange }: WidgetCall,
-  session: Question['session'],
+  session: StandInSession,
   error: GoogleError,
 ): Promise<void> {
   const stream = new AnswerStream(exchange, session);

@@ -5,6 +5,7 @@ import type { Fault } from './faults';
 import type { StandIn } from './handle';
 import { asRecord, asString, parseJson } from './json-value';
 import { readQuotas } from './quotas';
+import { describeFile } from './session-files';
 import { shortName } from './sessions';
 
 type Order = (standIn: StandIn, body: Record<string, unknown>, query: URLSearchParams) => unknown;
@@ -14,6 +15,8 @@ const orders: ReadonlyMap<string, Order> = new Map<string, Order>([
   ['GET usage', usageOf],
   ['GET log', (standIn, _, query) => entriesSince(standIn, Number(query.get('since') ?? 0))],
   ['GET sessions', sessionsOf],
+  ['GET files', (standIn) => standIn.files.all.map(describeFile)],
+  ['GET files/sha256', sumOf],
   ['GET streams', ({ openStreams, lockstep }) => ({ open: openStreams, lockstep })],
   ['GET accounts', (standIn) => standIn.accounts.all.map(describeAccount)],
   ['GET seed-file', (standIn) => seedFile(standIn.seats)],
@@ -34,7 +37,7 @@ export async function handleControl(exchange: Exchange, standIn: StandIn): Promi
   if (order === undefined) return exchange.json(404, { error: `no order ${name}` });
   try {
     const body = asRecord(parseJson(await exchange.readBody()));
-    exchange.json(200, order(standIn, body, exchange.query) ?? {});
+    exchange.json(200, (await order(standIn, body, exchange.query)) ?? {});
   } catch (error) {
     exchange.json(400, { error: error instanceof Error ? error.message : String(error) });
   }
@@ -63,6 +66,10 @@ function sessionsOf(standIn: StandIn): unknown {
     name: shortName(session),
     account: session.account.name,
   }));
+}
+
+async function sumOf(standIn: StandIn, _: unknown, query: URLSearchParams): Promise<unknown> {
+  return { sha256: await standIn.files.sha256(query.get('fileId') ?? '') };
 }
 
 function describeAccount(account: StandIn['accounts']['all'][number]): unknown {
@@ -108,6 +115,7 @@ function orderLimits(standIn: StandIn, body: Record<string, unknown>): void {
   if (typeof body.promptLimitCharacters === 'number') {
     standIn.promptLimitCharacters = body.promptLimitCharacters;
   }
+  if (typeof body.fileLimitBytes === 'number') standIn.fileLimitBytes = body.fileLimitBytes;
   if (typeof body.latencyMs === 'number') standIn.latencyMs = body.latencyMs;
 }
 

@@ -28,6 +28,11 @@ export class Directive {
     const value = this.#values.get(key);
     return value !== undefined && value !== '0' && value !== 'false';
   }
+
+  /** This directive, with the values of another one where it has none of its own. */
+  over(other: Directive): Directive {
+    return new Directive(this.name, new Map([...other.#values, ...this.#values]));
+  }
 }
 
 /**

@@ -88,11 +88,11 @@ export class Exchange {
     this.send(status, 'application/json; charset=UTF-8', body, headers);
   }
 
-  /** Begins a reply of unknown length; the head waits for the first write. */
-  begin(status: number, type: string): void {
+  /** Begins a reply that is written in parts; the head waits for the first write. */
+  begin(status: number, type: string, headers: OutgoingHttpHeaders = {}): void {
     if (this.gone) return;
     this.#note(status);
-    this.#response.writeHead(status, { 'content-type': type });
+    this.#response.writeHead(status, { 'content-type': type, ...headers });
   }
 
   /** Sends the head now. */

@@ -1,10 +1,13 @@
 import type { FaultCall, StandInAccount } from './accounts';
 import { answers } from './answers';
 import { type Directive, parseDirective } from './directive';
+import { isDownloadFault } from './download';
 import { failures } from './failures';
+import { isListFault } from './file-list-call';
 import { defaultKeyFaultTimes, isKeyFault } from './key-host';
 import type { Scenario } from './scenario';
 import { isSessionFault } from './session-calls';
+import { isUploadFault } from './upload-call';
 
 /** What an account is told to do wrong. */
 export interface Fault {
@@ -32,8 +35,15 @@ export function armFault(account: StandInAccount, fault: Fault): void {
   }
 }
 
+const players: Record<FaultCall, (name: string) => boolean> = {
+  key: isKeyFault,
+  createSession: isSessionFault,
+  streamAssist: (name) => chatScenario(name) !== null,
+  addContextFile: isUploadFault,
+  listSessionFiles: isListFault,
+  downloadFile: isDownloadFault,
+};
+
 function canPlay(call: FaultCall, { name }: Directive): boolean {
-  if (call === 'key') return isKeyFault(name);
-  if (call === 'createSession') return isSessionFault(name);
-  return call === 'streamAssist' && chatScenario(name) !== null;
+  return Object.hasOwn(players, call) && players[call](name);
 }

@@ -30,6 +30,15 @@ export function fileElement(fileId: string, mimeType: string, envelope: Envelope
   return replyElement(content, envelope);
 }
 
+/** An element that brings a generated file along, in base64 (upstream-protocol 12.5). */
+export function inlineElement(mimeType: string, data: string, envelope: Envelope): string {
+  const content = `"inlineData": {
+                "mimeType": ${quote(mimeType)},
+                "data": ${quote(data)}
+              }`;
+  return replyElement(content, envelope);
+}
+
 function replyElement(content: string, envelope: Envelope): string {
   return `{${uTokenLine(envelope)}
   "streamAssistResponse": {

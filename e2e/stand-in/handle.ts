@@ -5,6 +5,7 @@ import type { CallEntry, CallName } from './call-log';
 import type { Clock } from './clock';
 import { armFault, type Fault } from './faults';
 import type { Quotas, Usage } from './quotas';
+import type { SessionFiles } from './session-files';
 import type { Sessions } from './sessions';
 import type { StandInState } from './state';
 
@@ -37,6 +38,11 @@ export class StandIn {
     return this.#state.sessions;
   }
 
+  /** The files of all sessions, uploaded and generated. */
+  get files(): SessionFiles {
+    return this.#state.files;
+  }
+
   get clock(): Clock {
     return this.#state.clock;
   }
@@ -58,6 +64,15 @@ export class StandIn {
 
   set promptLimitCharacters(limit: number) {
     this.#state.promptLimitCharacters = limit;
+  }
+
+  /** Larger uploads are refused with 400. */
+  get fileLimitBytes(): number {
+    return this.#state.fileLimitBytes;
+  }
+
+  set fileLimitBytes(limit: number) {
+    this.#state.fileLimitBytes = limit;
   }
 
   get latencyMs(): number {

@@ -5,6 +5,16 @@ const maxTurns = 200;
 const engine = 'collections/default_collection/engines/agentspace-engine';
 const namePattern = new RegExp(`^(?:projects/\\d+/locations/global/)?${engine}/sessions/(\\d+)$`);
 
+/** A file as it has arrived, or as an answer made it. */
+export interface TurnFile {
+  fileId: string;
+  /** In hex; empty for a generated file over 1 MiB. */
+  sha256: string;
+  bytes: number;
+  mimeType: string;
+  fileName: string;
+}
+
 /** One question as it arrived. */
 export interface Turn {
   /** Real time in ms. */
@@ -18,6 +28,10 @@ export interface Turn {
   scenario: string;
   /** What was answered, thoughts aside, as far as it came. */
   reply: string;
+  /** The files that the question names, in its order; those that are unknown are left out. */
+  files: TurnFile[];
+  /** The files that the answer has made so far, in order. */
+  generated: TurnFile[];
   /** The whole `streamAssistRequest`. */
   request: Record<string, unknown>;
 }

@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import { demoAccounts } from './accounts';
 import { handleControl } from './control';
+import { handleDownload } from './download';
 import { Exchange } from './exchange';
 import { googleError } from './google-error';
 import { StandIn } from './handle';
@@ -40,6 +41,7 @@ export async function startStandIn(options: StandInOptions = {}): Promise<StandI
 async function answer(exchange: Exchange, state: StandInState, standIn: StandIn): Promise<void> {
   if (exchange.path.startsWith(controlPrefix)) return handleControl(exchange, standIn);
   if (await handleWidget(exchange, state)) return;
+  if (await handleDownload(exchange, state)) return;
   if (await handleKeyHost(exchange, state)) return;
   await state.arrive(exchange, 'other', null);
   exchange.json(404, googleError(404));

@@ -4,6 +4,7 @@ import { Clock } from './clock';
 import type { Exchange } from './exchange';
 import { KeyRing } from './jwt';
 import { Lockstep } from './lockstep';
+import { SessionFiles } from './session-files';
 import { Sessions } from './sessions';
 
 /** Model ids of upstream-protocol 10.1 that are not in doubt. */
@@ -18,6 +19,8 @@ const knownModels = [
 
 /** About the window of a million tokens. */
 const defaultPromptLimitCharacters = 4_000_000;
+/** What PDFs may have (upstream-protocol 13.3), as far as a body of 128 MiB holds it. */
+const defaultFileLimitBytes = 95 * 1024 * 1024;
 
 export interface StandInOptions {
   /** 0, the default, takes any free port. */
@@ -39,12 +42,15 @@ export class StandInState {
   readonly accounts: Accounts;
   readonly keys = new KeyRing();
   readonly sessions: Sessions;
+  readonly files = new SessionFiles();
   readonly log: CallLog;
   readonly lockstep = new Lockstep();
   readonly models: ReadonlySet<string>;
   latencyMs: number;
   pieceDelayMs: number;
   promptLimitCharacters = defaultPromptLimitCharacters;
+  /** Larger uploads are refused. */
+  fileLimitBytes = defaultFileLimitBytes;
   /** Chat calls that have arrived and are not done. */
   openStreams = 0;
 
@@ -80,16 +86,18 @@ export class StandInState {
   }
 
   /**
-   * Forgets what was seen and what was ordered: log, counts, sessions, faults, quotas and their use,
-   * clock, prompt limit; waiting lock-step streams are cut. Keys and cookies stay good, since clients
+   * Forgets what was seen and what was ordered: log, counts, sessions, files, faults, quotas and
+   * their use, clock, limits; waiting lock-step streams are cut. Keys and cookies stay good, since clients
    * still hold them.
    */
   reset(): void {
     this.log.clear();
     this.sessions.clear();
+    this.files.clear();
     this.lockstep.clear();
     this.clock.offsetMs = 0;
     this.promptLimitCharacters = defaultPromptLimitCharacters;
+    this.fileLimitBytes = defaultFileLimitBytes;
     for (const account of this.accounts.all) account.reset();
   }
 }

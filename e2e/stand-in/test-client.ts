@@ -13,6 +13,17 @@ interface TestContent {
   text?: string;
   thought?: boolean;
   file?: { fileId: string; mimeType: string };
+  inlineData?: { mimeType: string; data: string };
+}
+
+/** An entry of a session's list of files. */
+export interface TestMetadata {
+  fileId: string;
+  name: string;
+  mimeType: string;
+  session: string;
+  byteSize: string;
+  fileOriginType: string;
 }
 
 /** Which parts of a text rest on which pages. */
@@ -132,6 +143,51 @@ export class TestClient {
     return this.call('StreamAssist', request, options.signal ? { signal: options.signal } : {});
   }
 
+  /** An upload of these bytes; `request` replaces fields of it. */
+  upload(session: string, bytes: Uint8Array, request: object = {}): Promise<Response> {
+    const fileContents = Buffer.from(bytes).toString('base64');
+    const file = { name: session, fileName: 'a.txt', mimeType: 'text/plain', fileContents };
+    return this.call('AddContextFile', { ...file, ...request });
+  }
+
+  /** The id of a file that was just uploaded. */
+  async uploaded(session: string, bytes: Uint8Array, request: object = {}): Promise<string> {
+    const reply = (await (await this.upload(session, bytes, request)).json()) as {
+      addContextFileResponse: { fileId: string };
+    };
+    return reply.addContextFileResponse.fileId;
+  }
+
+  listFiles(session: string, filter?: string): Promise<Response> {
+    return this.call('ListSessionFileMetadata', { name: session, filter });
+  }
+
+  async metadata(session: string, filter?: string): Promise<TestMetadata[]> {
+    const reply = (await (await this.listFiles(session, filter)).json()) as {
+      listSessionFileMetadataResponse: { fileMetadata: TestMetadata[] };
+    };
+    return reply.listSessionFileMetadataResponse.fileMetadata;
+  }
+
+  /** The first address of a download, whose redirect is not followed. */
+  async askDownload(
+    fullSession: string,
+    fileId: string,
+    options: { prefix?: string; query?: string; bearer?: string } = {},
+  ): Promise<Response> {
+    const bearer = options.bearer ?? this.sign(await this.key());
+    const query = options.query ?? `fileId=${fileId}&alt=media`;
+    const path = `${options.prefix ?? ''}/v1alpha/${fullSession}:downloadFile?${query}`;
+    const headers = { authorization: `Bearer ${bearer}` };
+    return fetch(`${this.standIn.url}${path}`, { headers, redirect: 'manual' });
+  }
+
+  /** A whole download, without the bearer at the second address. */
+  async download(fullSession: string, fileId: string): Promise<Response> {
+    const first = await this.askDownload(fullSession, fileId);
+    return first.status === 302 ? fetch(first.headers.get('location') ?? '') : first;
+  }
+
   /** The elements of a whole answer. */
   async elements(prompt: string, options = {}): Promise<TestElement[]> {
     return (await (await this.ask(prompt, options)).json()) as TestElement[];
@@ -158,10 +214,24 @@ export function filesOf(elements: readonly TestElement[]): { fileId: string; mim
   return contentsOf(elements).flatMap(({ file }) => (file === undefined ? [] : [file]));
 }
 
+/** The files that came inside the answer. */
+export function inlineOf(elements: readonly TestElement[]): { mimeType: string; bytes: Buffer }[] {
+  return contentsOf(elements).flatMap(({ inlineData }) =>
+    inlineData === undefined
+      ? []
+      : [{ mimeType: inlineData.mimeType, bytes: Buffer.from(inlineData.data, 'base64') }],
+  );
+}
+
 function contentsOf(elements: readonly TestElement[]): TestContent[] {
   return elements
     .flatMap((element) => element.streamAssistResponse?.answer.replies ?? [])
     .map((reply) => reply.groundedContent.content);
+}
+
+/** The full session name that the last element gives. */
+export function sessionOf(elements: readonly TestElement[]): string {
+  return elements.at(-1)?.streamAssistResponse?.sessionInfo.session ?? '';
 }
 
 /** The state of the last element. */

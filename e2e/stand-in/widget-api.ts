@@ -3,12 +3,16 @@ import type { StandInAccount } from './accounts';
 import type { CallName } from './call-log';
 import { streamAssist } from './chat';
 import type { Exchange } from './exchange';
+import { listSessionFiles } from './file-list-call';
 import { googleError } from './google-error';
 import { asRecord, parseJson } from './json-value';
 import { identify } from './jwt';
 import { createSession, deleteSession, listSessions, type WidgetCall } from './session-calls';
 import type { StandInState } from './state';
+import { addContextFile } from './upload-call';
 
+/** The log keeps no longer body of an upload. */
+const maxKeptUploadCharacters = 64 * 1024;
 const prefix = '/v1alpha/locations/global/widget';
 
 interface Verb {
@@ -29,6 +33,18 @@ const verbs: ReadonlyMap<string, Verb> = new Map<string, Verb>([
     { call: 'deleteSession', field: 'deleteSessionRequest', handle: deleteSession },
   ],
   ['ListSessions', { call: 'listSessions', field: 'listSessionsRequest', handle: listSessions }],
+  [
+    'AddContextFile',
+    { call: 'addContextFile', field: 'addContextFileRequest', handle: addContextFile },
+  ],
+  [
+    'ListSessionFileMetadata',
+    {
+      call: 'listSessionFiles',
+      field: 'listSessionFileMetadataRequest',
+      handle: listSessionFiles,
+    },
+  ],
 ]);
 
 /** The API host: bearer, envelope, then the call itself. False when the path is none of its own. */
@@ -42,7 +58,9 @@ export async function handleWidget(exchange: Exchange, state: StandInState): Pro
   const body = asRecord(parseJson(bodyText));
   const refusal = identity.refusal ?? envelopeRefusal(body, identity.account);
   const missingHeaders = missing(headers);
-  const details = { refusal, bodyText, missingHeaders };
+  const isLargeUpload =
+    verb?.call === 'addContextFile' && bodyText.length > maxKeptUploadCharacters;
+  const details = { refusal, bodyText: isLargeUpload ? null : bodyText, missingHeaders };
   await state.arrive(exchange, verb?.call ?? 'other', identity.account, details);
   if (identity.account === null || identity.refusal !== null || refusal === 'configId is foreign') {
     exchange.json(401, googleError(401));
