@@ -19,6 +19,10 @@ const config = {
     'node-cron',
     'prom-client',
     'srvx',
+    'file-type',
+    'sharp',
+    '@aws-sdk/client-s3',
+    '@aws-sdk/lib-storage',
   ],
 };
 

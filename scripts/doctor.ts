@@ -1,21 +1,57 @@
 import { type Account, allAccounts } from '@/features/accounts/account-table';
 import { exitOf } from '@/features/accounts/exit';
 import { type ExitTest, testExit } from '@/features/accounts/exit-test';
+import { testBucket } from '@/features/media/bucket';
+import { testCfbed } from '@/features/media/cfbed';
+import { bucketConfig, cfbedConfig } from '@/features/media/storage-config';
 import { settings } from '@/features/settings/settings';
 import { isGeminiError } from '@/gemini/errors';
+import { isAppError } from '@/platform/errors';
 import { printable, runCommand } from './command-line.ts';
 
-const HELP = `npm run doctor            all checks
-npm run doctor -- proxy   ask the upstream through every exit: the settings' proxy and the accounts' own`;
+const HELP = `npm run doctor             all checks of what is set
+npm run doctor -- proxy    ask the upstream through every exit: the settings' proxy and the accounts' own
+npm run doctor -- cfbed    upload a tiny picture to the image host
+npm run doctor -- bucket   write to the S3 bucket, read it back and delete it`;
 
 const TESTS_AT_ONCE = 8;
 const LABELS_SHOWN = 3;
 
+interface Check {
+  /** Whether there is anything to check, unless it was asked for by its name. */
+  isSet(): Promise<boolean>;
+  /** Prints what it finds. @returns whether all is well */
+  check(): Promise<boolean>;
+}
+
+const checks: Record<string, Check> = {
+  proxy: { isSet: async () => true, check: checkExits },
+  cfbed: {
+    isSet: async () => (await cfbedConfig()) !== null,
+    check: () =>
+      checkStorage('The image host', async () => {
+        const { url, durationMs } = await testCfbed();
+        return `took a picture in ${durationMs} ms: ${url}`;
+      }),
+  },
+  bucket: {
+    isSet: isBucketNamed,
+    check: () =>
+      checkStorage('The bucket', async () => {
+        const { durationMs } = await testBucket();
+        return `took an object and gave it back in ${durationMs} ms`;
+      }),
+  },
+};
+
 await runCommand(
   HELP,
-  async ([check = 'proxy', ...rest]) => {
-    if (check !== 'proxy' || rest.length > 0) return false;
-    if (!(await checkExits())) process.exitCode = 1;
+  async ([name, ...rest]) => {
+    if (rest.length > 0 || (name !== undefined && !Object.hasOwn(checks, name))) return false;
+    for (const [each, { isSet, check }] of Object.entries(checks)) {
+      if (name === undefined ? !(await isSet()) : name !== each) continue;
+      if (!(await check())) process.exitCode = 1;
+    }
     return true;
   },
   { bare: true },
@@ -77,4 +113,25 @@ function usersOf(labels: string[]): string {
   const more = labels.length > LABELS_SHOWN ? ', …' : '';
   const names = labels.slice(0, LABELS_SHOWN).join(', ') + more;
   return `${labels.length} ${labels.length === 1 ? 'account' : 'accounts'}: ${names}`;
+}
+
+/** One that has no key to it is named, too: the check then says so. */
+async function isBucketNamed(): Promise<boolean> {
+  try {
+    return (await bucketConfig()) !== null;
+  } catch (error) {
+    if (isAppError(error)) return true;
+    throw error;
+  }
+}
+
+async function checkStorage(what: string, test: () => Promise<string>): Promise<boolean> {
+  try {
+    console.log(printable(`ok    ${what} ${await test()}`));
+    return true;
+  } catch (error) {
+    if (!isAppError(error)) throw error;
+    console.log(printable(`FAIL  ${error.message}`));
+    return false;
+  }
 }

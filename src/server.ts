@@ -27,6 +27,8 @@ const CUT_MS = 1_000;
 const KEEP_ALIVE_MS = 75_000;
 // What is left of a request whose answer is complete is thrown away for so long.
 const DISCARD_MS = 10_000;
+// The largest file may come over a slow line.
+const REQUEST_MS = 3_600_000;
 
 const FAILED = JSON.stringify(toErrorBody(new AppError('internal', 'The server failed.')));
 
@@ -54,7 +56,8 @@ async function main(): Promise<void> {
       else response.writeHead(500, { 'content-type': 'application/json' }).end(FAILED);
     });
   };
-  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, listener);
+  const limits = { keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: REQUEST_MS };
+  const server = createServer(limits, listener);
   server.on('error', (error: NodeJS.ErrnoException) => {
     reportFatal(error.code === 'EADDRINUSE' ? portTaken(port) : error);
   });

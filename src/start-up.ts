@@ -2,6 +2,7 @@ import path from 'node:path';
 import { saveCredentials } from '@/features/accounts/credentials';
 import { startTokenRenewal, stopTokenRenewal } from '@/features/accounts/token-renewal';
 import { startSessionUpkeep, stopSessionUpkeep } from '@/features/chat/upkeep';
+import { failUnfinishedVideoJobs, stopVideoJobs } from '@/features/chat/video-jobs';
 import { openDataFolder } from '@/features/settings/data-folder';
 import { prepareFirstStart } from '@/features/transfer/first-start';
 import { startJobs, stopJobs } from '@/jobs/scheduler';
@@ -29,6 +30,7 @@ async function run(): Promise<void> {
   lockDataFolder(path.dirname(databaseFile()));
   await openDataFolder();
   await prepareFirstStart();
+  await failUnfinishedVideoJobs();
   startWriteBehind();
   startTokenRenewal();
   startSessionUpkeep();
@@ -44,6 +46,7 @@ const STEP_MS = 5_000;
  */
 export async function shutDown(): Promise<void> {
   await step('jobs', stopJobs);
+  await step('video jobs', stopVideoJobs);
   stopTokenRenewal();
   await step('sessions', stopSessionUpkeep);
   stopCachedTables();

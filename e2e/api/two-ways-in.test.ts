@@ -20,6 +20,12 @@ const PATHS = [
   '/v1/chat/completions',
   '/v1/chat/completions/',
   '/v1/chat',
+  '/v1/files',
+  '/v1/files/',
+  '/v1/files?limit=0',
+  '/v1/files/no-such-file',
+  '/v1/files/no-such-file/content',
+  '/v1/files/no/such/file',
   '/v1/embeddings',
   '/v1/nothing/here',
 ];

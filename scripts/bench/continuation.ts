@@ -85,6 +85,7 @@ function sessionOf(number: number): UpstreamSession {
     accountId: ACCOUNTS[number % ACCOUNTS.length] ?? '',
     createdAtMs: Date.now(),
     turns: 1,
+    fileIds: null,
   };
 }
 
@@ -100,7 +101,14 @@ function turn(count: number, limits: Settings): void {
 
 function message(index: number, count: number): ChatMessage {
   const role = index % 2 === 0 ? 'system' : 'assistant';
-  return { role, name: null, text: `${WORDS}${count}`, toolCalls: [], toolCallId: null };
+  return {
+    role,
+    name: null,
+    text: `${WORDS}${count}`,
+    attachments: [],
+    toolCalls: [],
+    toolCallId: null,
+  };
 }
 
 /** The median of some rounds. */

@@ -55,6 +55,13 @@ export function pathOf(request: Request): string {
   return url.slice(start, end < 0 ? undefined : end);
 }
 
+/** The query of a request's URL; empty if it has none. */
+export function queryOf(request: Request): URLSearchParams {
+  const url = urlOf(request);
+  const start = url.indexOf('?');
+  return new URLSearchParams(start < 0 ? '' : url.slice(start));
+}
+
 function urlOf(request: Request): string {
   try {
     return request.url;

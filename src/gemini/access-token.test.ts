@@ -92,9 +92,18 @@ describe('minting', () => {
 
   const cookies: Cookies = { secureCSes: 'CSE.1', hostCOses: 'COS.1' };
 
+  const otherTimeouts = {
+    sessionMs: 1,
+    firstContentMs: 1,
+    idleMs: 1,
+    uploadMs: 1,
+    downloadIdleMs: 1,
+    downloadMs: 1,
+  };
+
   function mint(options: Partial<Parameters<typeof mintAccessToken>[0]> = {}) {
     const endpoints = { appUrl: base, authUrl: base, apiUrl: base, verifyUrl: base };
-    const timeouts = { keyMs: 5000, sessionMs: 1, firstContentMs: 1, idleMs: 1 };
+    const timeouts = { ...otherTimeouts, keyMs: 5000 };
     return mintAccessToken({
       connection: { endpoints, dispatcher: agent, timeouts },
       cookies,
@@ -259,7 +268,7 @@ describe('minting', () => {
   test('has one time limit over all hops, and can be aborted', async () => {
     routes['/auth/getoxsrf'] = () => null;
     const endpoints = { appUrl: base, authUrl: base, apiUrl: base, verifyUrl: base };
-    const timeouts = { keyMs: 50, sessionMs: 1, firstContentMs: 1, idleMs: 1 };
+    const timeouts = { ...otherTimeouts, keyMs: 50 };
     const connection = { endpoints, dispatcher: agent, timeouts };
     await expect(mint({ connection })).rejects.toMatchObject({ reason: 'timeout' });
     const signal = AbortSignal.timeout(20);

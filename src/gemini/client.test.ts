@@ -11,6 +11,7 @@ const identity = { configId: 'team-1', userAgent: 'test', accessToken: 'a.b.c' }
 const turn: GeminiTurn = {
   sessionName: 'collections/x/sessions/42',
   prompt: 'hello',
+  fileIds: ['7'],
   modelId: 'gemini-2.5-flash',
   tools: ['web_search'],
   languageCode: 'zh-CN',
@@ -24,7 +25,7 @@ const piece = (text: string) => ({
 });
 const last = { streamAssistResponse: { answer: { state: 'SUCCEEDED' } } };
 const json = (value: unknown) => JSON.stringify(value, null, 2);
-const end: GeminiEvent = { type: 'end', state: 'SUCCEEDED' };
+const end: GeminiEvent = { type: 'end', state: 'SUCCEEDED', sessionName: null };
 const text = (value: string): GeminiEvent => ({ type: 'text', text: value });
 
 let server: http.Server;
@@ -57,7 +58,16 @@ function connectionWith(timeouts: Partial<GeminiConnection['timeouts']> = {}): G
   return {
     endpoints: { appUrl: base, authUrl: base, apiUrl: base, verifyUrl: base },
     dispatcher: agent,
-    timeouts: { keyMs: 5000, sessionMs: 5000, firstContentMs: 5000, idleMs: 5000, ...timeouts },
+    timeouts: {
+      keyMs: 5000,
+      sessionMs: 5000,
+      firstContentMs: 5000,
+      idleMs: 5000,
+      uploadMs: 5000,
+      downloadIdleMs: 5000,
+      downloadMs: 5000,
+      ...timeouts,
+    },
   };
 }
 
@@ -164,7 +174,7 @@ describe('the question', () => {
         session: turn.sessionName,
         query: { parts: [{ text: 'hello' }] },
         filter: '',
-        fileIds: [],
+        fileIds: ['7'],
         answerGenerationMode: 'NORMAL',
         toolsSpec: { toolRegistry: 'default_tool_registry', webGroundingSpec: {} },
         languageCode: 'zh-CN',

@@ -1,41 +1,30 @@
-import type { Dispatcher } from 'undici';
 import type { CancelSignal } from '@/platform/cancellation';
 import { AnswerStream } from './answer-stream';
-import { flavourOf, type GeminiEndpoints } from './endpoints';
-import { classifyReply, GeminiError } from './errors';
+import {
+  apiHeaders,
+  apiPath,
+  callApi,
+  envelopeOf,
+  type GeminiConnection,
+  type GeminiIdentity,
+  malformedReply,
+  parseReply,
+  refusalOf,
+} from './api';
 import type { GeminiEvent } from './events';
-import { collectBody, Exchange, readReply, type WholeReply } from './exchange';
+import { collectBody, Exchange, maxErrorBodyBytes } from './exchange';
+import { isFields, textOf } from './fields';
 import { type GeminiTool, toolsSpecOf } from './tools';
 
-/** The way to the upstream: hosts, egress (a proxy is another dispatcher) and wait limits. */
-export interface GeminiConnection {
-  endpoints: GeminiEndpoints;
-  dispatcher: Dispatcher;
-  timeouts: {
-    /** Key request with all its hops. */
-    keyMs: number;
-    /** Creation or deletion of a session. */
-    sessionMs: number;
-    /** From sending to the first text, thought or file. */
-    firstContentMs: number;
-    /** Silence between two pieces. */
-    idleMs: number;
-  };
-}
-
-/** Who asks. */
-export interface GeminiIdentity {
-  /** The workspace ("team"). */
-  configId: string;
-  userAgent: string;
-  accessToken: string;
-}
+export type { GeminiConnection, GeminiIdentity } from './api';
 
 /** One question. */
 export interface GeminiTurn {
   /** As `createSession` gave it. */
   sessionName: string;
   prompt: string;
+  /** Of files that were given to the session. */
+  fileIds: readonly string[];
   /** null = the server chooses. */
   modelId: string | null;
   /** What it may use for the answer. */
@@ -45,10 +34,6 @@ export interface GeminiTurn {
   /** IANA name. */
   timeZone: string;
 }
-
-const apiPath = '/v1alpha/locations/global';
-const maxErrorBodyBytes = 64 * 1024;
-const defaultLanguage = 'en-US';
 
 /**
  * Opens an upstream conversation (protocol 8.1) and returns its name, to be sent back verbatim.
@@ -61,10 +46,14 @@ export async function createSession(
   signal: CancelSignal,
 ): Promise<string> {
   const createSessionRequest = { session: { name: '', displayName: '' } };
-  const request = { configId: identity.configId, additionalParams, createSessionRequest };
-  const reply = await callOnSession(connection, identity, 'widgetCreateSession', request, signal);
-  if (reply.status !== 200) throw refusedSession(reply);
-  return sessionNameOf(reply.bodyText);
+  const call = {
+    verb: 'widgetCreateSession',
+    request: { createSessionRequest },
+    deadlineMs: connection.timeouts.sessionMs,
+  };
+  const reply = await callApi(connection, identity, call, signal);
+  if (reply.status !== 200) throw refusalOf(reply, 'session');
+  return sessionNameOf(parseReply(reply));
 }
 
 /**
@@ -78,35 +67,13 @@ export async function deleteSession(
   name: string,
   signal: CancelSignal,
 ): Promise<void> {
-  const deleteSessionRequest = { name };
-  const request = { configId: identity.configId, additionalParams, deleteSessionRequest };
-  const reply = await callOnSession(connection, identity, 'widgetDeleteSession', request, signal);
-  if (reply.status !== 200 && reply.status !== 404) throw refusedSession(reply);
-}
-
-function callOnSession(
-  { endpoints, dispatcher, timeouts }: GeminiConnection,
-  identity: GeminiIdentity,
-  verb: string,
-  request: object,
-  signal: CancelSignal,
-): Promise<WholeReply> {
-  return readReply(
-    dispatcher,
-    {
-      url: `${endpoints.apiUrl}${apiPath}/${verb}`,
-      method: 'POST',
-      headers: apiHeaders(endpoints, identity, defaultLanguage),
-      body: JSON.stringify(request),
-      deadlineMs: timeouts.sessionMs,
-    },
-    signal,
-  );
-}
-
-function refusedSession({ status, bodyText, headers }: WholeReply): GeminiError {
-  const retryAfter = headers['retry-after'];
-  return classifyReply({ status, bodyText, retryAfter, call: 'session' });
+  const call = {
+    verb: 'widgetDeleteSession',
+    request: { deleteSessionRequest: { name } },
+    deadlineMs: connection.timeouts.sessionMs,
+  };
+  const reply = await callApi(connection, identity, call, signal);
+  if (reply.status !== 200 && reply.status !== 404) throw refusalOf(reply, 'session');
 }
 
 /**
@@ -144,9 +111,8 @@ export function openAnswer(
           return answer;
         }
         return collectBody(exchange, maxErrorBodyBytes, (bodyText, failure) => {
-          const retryAfter = headers['retry-after'];
           const hasLeft = failure?.fault === 'client_left';
-          reject(hasLeft ? failure : classifyReply({ status, bodyText, retryAfter, call: 'chat' }));
+          reject(hasLeft ? failure : refusalOf({ status, headers, bodyText }, 'chat'));
         });
       },
       onFailure: reject,
@@ -154,59 +120,28 @@ export function openAnswer(
   });
 }
 
-/**
- * Protocol 6. No `accept-encoding`: compression would hold back small pieces. The language comes
- * from the caller: one that cannot stand in a header must not look like a fault of the account.
- */
-function apiHeaders(
-  endpoints: GeminiEndpoints,
-  identity: GeminiIdentity,
-  languageCode: string,
-): Record<string, string> {
-  const { origin } = flavourOf(endpoints);
-  return {
-    authorization: `Bearer ${identity.accessToken}`,
-    'content-type': 'application/json',
-    accept: '*/*',
-    'accept-language': /^[\w-]+$/.test(languageCode) ? languageCode : defaultLanguage,
-    origin,
-    referer: `${origin}/`,
-    'user-agent': identity.userAgent,
-    'x-server-timeout': '1800',
-  };
-}
-
-/** Beside the workspace id in every request (protocol 7). */
-const additionalParams = { token: '-' };
-
 /** Protocol 9.1. */
 function chatBody(identity: GeminiIdentity, turn: GeminiTurn): string {
   const { modelId } = turn;
-  return JSON.stringify({
-    configId: identity.configId,
-    additionalParams,
-    streamAssistRequest: {
-      session: turn.sessionName,
-      query: { parts: [{ text: turn.prompt }] },
-      filter: '',
-      fileIds: [],
-      answerGenerationMode: 'NORMAL',
-      toolsSpec: toolsSpecOf(turn.tools),
-      languageCode: turn.languageCode,
-      userMetadata: { timeZone: turn.timeZone },
-      assistSkippingMode: 'REQUEST_ASSIST',
-      // What is undefined does not go up.
-      assistGenerationConfig: modelId === null ? undefined : { modelId },
-    },
-  });
+  const streamAssistRequest = {
+    session: turn.sessionName,
+    query: { parts: [{ text: turn.prompt }] },
+    filter: '',
+    fileIds: turn.fileIds,
+    answerGenerationMode: 'NORMAL',
+    toolsSpec: toolsSpecOf(turn.tools),
+    languageCode: turn.languageCode,
+    userMetadata: { timeZone: turn.timeZone },
+    assistSkippingMode: 'REQUEST_ASSIST',
+    // What is undefined does not go up.
+    assistGenerationConfig: modelId === null ? undefined : { modelId },
+  };
+  return JSON.stringify(envelopeOf(identity, { streamAssistRequest }));
 }
 
-function sessionNameOf(bodyText: string): string {
-  try {
-    const name: unknown = JSON.parse(bodyText)?.session?.name;
-    if (typeof name === 'string' && name !== '') return name;
-  } catch {
-    // Not JSON: said below.
-  }
-  throw new GeminiError('upstream', 'The session reply names no session', { reason: 'malformed' });
+function sessionNameOf(reply: unknown): string {
+  const session = isFields(reply) && isFields(reply.session) ? reply.session : {};
+  const name = textOf(session.name);
+  if (name === null) throw malformedReply('The session reply names no session');
+  return name;
 }

@@ -55,8 +55,8 @@ export function isGeminiError(error: unknown): error is GeminiError {
   return typeof error === 'object' && error !== null && brand in error;
 }
 
-/** Which call was answered; the same status means different things (protocol 4.3, 8.3, 17.1). */
-export type GeminiCall = 'key' | 'session' | 'chat';
+/** Which call was answered; the same status means different things (protocol 4.3, 8.3, 13.3, 17.1). */
+export type GeminiCall = 'key' | 'session' | 'chat' | 'upload' | 'files' | 'download';
 
 export interface Reply {
   status: number;
@@ -86,24 +86,35 @@ interface Rule {
   as?: string;
 }
 
+const fileNotFound = /file with id\b.*\bnot found/is;
+
 /**
- * Protocol 4.3, 8.3, 17.1 and 28 as one table: the first rule that fits decides, none is
+ * Protocol 4.3, 8.3, 13.3, 17.1 and 28 as one table: the first rule that fits decides, none is
  * `upstream`. A 403 of the widget API without a known text stays `upstream`, since a limited exit
- * address gives it for every account at once and renewing them all would not help.
+ * address gives it for every account at once and renewing them all would not help. We upload what a
+ * question names, into its own session: one that has not got the file has lost it.
  */
 const rules: readonly Rule[] = [
   { fault: 'request', text: /PROMPT_TOO_LARGE/, as: 'PROMPT_TOO_LARGE' },
+  { fault: 'request', call: 'upload', status: [413], as: 'FILE_TOO_LARGE' },
   { fault: 'request', status: [413], as: 'PROMPT_TOO_LARGE' },
+  { fault: 'request', status: [400], text: /unsupported file type/i, as: 'UNSUPPORTED_FILE_TYPE' },
   { fault: 'overload', reason: 'LLM_OVERLOADED' },
   { fault: 'quota', reason: 'QUOTA_EXCEEDED' },
   { fault: 'blocked', status: [403], text: /access restricted/i, as: 'ACCESS_RESTRICTED' },
   { fault: 'state', status: [403], text: /session is not owned/i, as: 'SESSION_NOT_OWNED' },
-  { fault: 'request', status: [400, 404], text: /file with id/i, as: 'FILE_NOT_FOUND' },
+  { fault: 'state', call: 'chat', status: [400, 404], text: fileNotFound, as: 'FILE_NOT_FOUND' },
   { fault: 'credential', status: [401] },
   { fault: 'credential', call: 'key', status: [403] },
   { fault: 'overload', call: 'key', status: [429] },
+  // Quotas are of questions, and not of their files.
+  { fault: 'overload', call: 'upload', status: [429] },
+  { fault: 'overload', call: 'files', status: [429] },
+  { fault: 'overload', call: 'download', status: [429] },
   { fault: 'quota', status: [429] },
   { fault: 'config', call: 'session', status: [400] },
+  { fault: 'request', call: 'upload', status: [400] },
+  { fault: 'state', call: 'upload', status: [404] },
   { fault: 'state', call: 'chat', status: [404] },
   { fault: 'request', call: 'chat', status: [400], text: /\bmodel\b/i, as: 'UNKNOWN_MODEL' },
   { fault: 'request', call: 'chat', status: [400] },

@@ -43,7 +43,7 @@ describe('events', () => {
       { type: 'thought', text: 'by the reply' },
       { type: 'text', text: 'one' },
       { type: 'thought', text: 'two' },
-      { type: 'end', state: 'SUCCEEDED' },
+      { type: 'end', state: 'SUCCEEDED', sessionName: null },
     ]);
   });
 
@@ -104,6 +104,38 @@ describe('events', () => {
     expect(eventsOf(element)).toEqual([{ type: 'file', fileId: 'f1', mimeType: expected }]);
   });
 
+  test('files within the answer, without their names', () => {
+    const inline = (data: unknown, mimeType?: unknown) => ({
+      inlineData: { mimeType, data, name: '../x' },
+    });
+    const element = answer({
+      replies: [
+        reply({ text: 'Here: ', ...inline('aGk=', 'image/png; a=b') }),
+        reply({
+          parts: [inline('aGk='), { text: '!' }, inline(''), inline(7), { inlineData: 'x' }],
+        }),
+      ],
+    });
+    expect(eventsOf(element)).toEqual([
+      { type: 'text', text: 'Here: ' },
+      { type: 'inline_file', mimeType: 'image/png', base64: 'aGk=' },
+      { type: 'inline_file', mimeType: 'application/octet-stream', base64: 'aGk=' },
+      { type: 'text', text: '!' },
+    ]);
+  });
+
+  test.each([
+    [{ session: 'projects/7/sessions/42', queryId: 'q1' }, 'projects/7/sessions/42'],
+    [{ session: '' }, null],
+    [{ session: 7 }, null],
+    [{ session: 'x'.repeat(513) }, null],
+    [{}, null],
+    ['x', null],
+  ])('the end tells the session that %j names', (sessionInfo, sessionName) => {
+    const element = { streamAssistResponse: { answer: { state: 'SUCCEEDED' }, sessionInfo } };
+    expect(eventsOf(element)).toEqual([{ type: 'end', state: 'SUCCEEDED', sessionName }]);
+  });
+
   test('citations follow the text of their reply; those of thoughts are left out', () => {
     const textGroundingMetadata = {
       segments: [{ endIndex: '3', referenceIndices: [0] }],
@@ -130,7 +162,7 @@ describe('events', () => {
       { type: 'thought', text: 'hm' },
       { type: 'citations', replyText: '', segments, sources },
       { type: 'citations', replyText: '', segments, sources },
-      { type: 'end', state: 'SUCCEEDED' },
+      { type: 'end', state: 'SUCCEEDED', sessionName: null },
     ]);
   });
 
@@ -191,6 +223,7 @@ describe('failures', () => {
     const keys = fc.constantFrom(
       ...['error', 'streamAssistResponse', 'answer', 'replies', 'groundedContent', 'content'],
       ...['file', 'fileId', 'mimeType', 'textGroundingMetadata'],
+      ...['inlineData', 'data', 'sessionInfo', 'session'],
       ...['parts', 'text', 'thought', 'state', 'details', 'reason', 'code', 'message', 'verdict'],
     );
     const { tree } = fc.letrec((tie) => ({

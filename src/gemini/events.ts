@@ -1,6 +1,6 @@
 import { type CitationsEvent, citationsOf } from './citations';
 import { classifyErrorObject, GeminiError } from './errors';
-import { type Fields, isFields } from './fields';
+import { type Fields, isFields, maxFileIdLength, mediaTypeOf, textOf } from './fields';
 
 /** What an answer says, piece by piece. `end` comes once, last, and only after a good turn. */
 export type GeminiEvent =
@@ -8,15 +8,15 @@ export type GeminiEvent =
   | { type: 'thought'; text: string }
   /** A generated file; the same one may be named several times (protocol 12.5). */
   | { type: 'file'; fileId: string; mimeType: string }
+  /** A generated file as part of the answer itself; the base64 is as it came. */
+  | { type: 'inline_file'; mimeType: string; base64: string }
   /** The web pages of a reply; right after its text. */
   | CitationsEvent
-  | { type: 'end'; state: 'SUCCEEDED' };
+  /** `sessionName` is the full one (protocol 8.2), where the last element tells it. */
+  | { type: 'end'; state: 'SUCCEEDED'; sessionName: string | null };
 
 const policy = 'CUSTOMER_POLICY_VIOLATION';
-const maxFileIdLength = 256;
 const unknownType = 'application/octet-stream';
-/** The names of RFC 6838, 4.2; parameters that follow are left out. */
-const mediaType = /^([\w!#$&^.+-]{1,127}\/[\w!#$&^.+-]{1,127})\s*(?:;|$)/;
 
 /**
  * Appends to `out` what one element of the reply says (protocol 12). Unknown fields, empty content
@@ -30,13 +30,14 @@ export function eventsOfElement(element: unknown, out: GeminiEvent[]): void {
   if (!isFields(element)) return;
   if (isFields(element.error)) throw classifyErrorObject(element.error);
   const response = element.streamAssistResponse;
-  const answer = isFields(response) ? response.answer : undefined;
+  if (!isFields(response)) return;
+  const { answer } = response;
   if (!isFields(answer)) return;
   if (Array.isArray(answer.replies)) {
     for (const reply of answer.replies) addReply(reply, out);
   }
   checkPolicy(answer);
-  addState(answer, out);
+  addState(answer, response.sessionInfo, out);
 }
 
 /** Whether the element carries a piece of an answer, however empty. */
@@ -65,11 +66,13 @@ function addReply(reply: unknown, out: GeminiEvent[]): void {
 function addContent(content: Fields, isThought: boolean, out: GeminiEvent[]): void {
   addText(content.text, isThought, out);
   addFile(content.file, out);
+  addInlineFile(content.inlineData, out);
   if (!Array.isArray(content.parts)) return;
   for (const part of content.parts) {
     if (!isFields(part)) continue;
     addText(part.text, isThought || part.thought === true, out);
     addFile(part.file, out);
+    addInlineFile(part.inlineData, out);
   }
 }
 
@@ -80,10 +83,16 @@ function addText(text: unknown, isThought: boolean, out: GeminiEvent[]): void {
 
 function addFile(file: unknown, out: GeminiEvent[]): void {
   if (!isFields(file)) return;
-  const { fileId, mimeType } = file;
-  if (typeof fileId !== 'string' || fileId === '' || fileId.length > maxFileIdLength) return;
-  const known = typeof mimeType === 'string' ? mediaType.exec(mimeType)?.[1] : undefined;
-  out.push({ type: 'file', fileId, mimeType: known ?? unknownType });
+  const fileId = textOf(file.fileId, maxFileIdLength);
+  if (fileId === null) return;
+  out.push({ type: 'file', fileId, mimeType: mediaTypeOf(file.mimeType) ?? unknownType });
+}
+
+function addInlineFile(inlineData: unknown, out: GeminiEvent[]): void {
+  if (!isFields(inlineData)) return;
+  const { mimeType, data } = inlineData;
+  if (typeof data !== 'string' || data === '') return;
+  out.push({ type: 'inline_file', mimeType: mediaTypeOf(mimeType) ?? unknownType, base64: data });
 }
 
 function checkPolicy(answer: Fields): void {
@@ -100,11 +109,13 @@ function checkPolicy(answer: Fields): void {
   }
 }
 
-function addState(answer: Fields, out: GeminiEvent[]): void {
+function addState(answer: Fields, sessionInfo: unknown, out: GeminiEvent[]): void {
   switch (answer.state) {
-    case 'SUCCEEDED':
-      out.push({ type: 'end', state: 'SUCCEEDED' });
+    case 'SUCCEEDED': {
+      const sessionName = isFields(sessionInfo) ? textOf(sessionInfo.session) : null;
+      out.push({ type: 'end', state: 'SUCCEEDED', sessionName });
       return;
+    }
     case 'FAILED':
     case 'CANCELLED':
       throw new GeminiError('upstream', `The turn ended in state ${answer.state}`, {

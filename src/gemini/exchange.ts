@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import type { CancelSignal } from '@/platform/cancellation';
 import { classifyNetworkError, GeminiError } from './errors';
@@ -7,9 +8,12 @@ export interface ExchangeRequest {
   url: string;
   method: 'GET' | 'POST';
   headers: Record<string, string>;
-  body?: string;
+  /** A stream needs its `content-length` among the headers; what it throws ends the exchange. */
+  body?: string | AsyncIterable<Uint8Array>;
   /** From now until `clearDeadline` or the end. */
   deadlineMs: number;
+  /** Longest silence before the head; 0 or absent: only the deadline counts. */
+  headMs?: number;
   /** Longest silence within the body; 0 or absent: only the deadline counts. */
   idleMs?: number;
 }
@@ -27,6 +31,8 @@ export interface ReplySink {
   onFailure(error: GeminiError): void;
 }
 
+/** So much of an error's body says enough. */
+export const maxErrorBodyBytes = 64 * 1024;
 const drainLimitBytes = 64 * 1024;
 
 /**
@@ -63,8 +69,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
         path: request.url.slice(slash),
         method: request.method,
         headers: request.headers,
-        body: request.body ?? null,
-        headersTimeout: 0,
+        body: bodyOf(request),
+        headersTimeout: request.headMs ?? 0,
         bodyTimeout: request.idleMs ?? 0,
       },
       this,
@@ -150,6 +156,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.clearDeadline();
     this.#signal.removeEventListener('abort', this.#onAbort);
   }
+}
+
+/** Undici takes any async iterable as a body, but its types name only those that are a `Readable`. */
+function bodyOf({ body }: ExchangeRequest): string | Readable | null {
+  return (body ?? null) as string | Readable | null;
 }
 
 /**

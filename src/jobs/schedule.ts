@@ -1,3 +1,6 @@
+import { cleanVideoJobs } from '@/features/chat/video-jobs';
+import { cleanFiles } from '@/features/files/clean-files';
+import { cleanMedia } from '@/features/media/clean-media';
 import { settings } from '@/features/settings/settings';
 import { pruneRequestLogs, pruneUsageDaily } from '@/features/usage/usage';
 
@@ -31,5 +34,23 @@ export const schedule: Job[] = [
       const { usageRetentionDays } = await settings();
       return { pruned: await pruneUsageDaily(usageRetentionDays, Date.now(), signal) };
     },
+  },
+  {
+    name: 'clean-video-jobs',
+    cron: '0 47 * * * *',
+    timeoutMs: 5 * 60_000,
+    run: async (signal) => ({ cleaned: await cleanVideoJobs(Date.now(), signal) }),
+  },
+  {
+    name: 'clean-files',
+    cron: '0 37 * * * *',
+    timeoutMs: 10 * 60_000,
+    run: (signal) => cleanFiles(Date.now(), signal),
+  },
+  {
+    name: 'clean-media',
+    cron: '45 */10 * * * *',
+    timeoutMs: 10 * 60_000,
+    run: async (signal) => ({ ...(await cleanMedia(Date.now(), signal)) }),
   },
 ];

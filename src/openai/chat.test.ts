@@ -29,13 +29,23 @@ describe('defaults and forms', () => {
   test('the smallest request', () => {
     expect(parse({})).toEqual({
       model: 'm',
-      messages: [{ role: 'user', name: null, text: 'Hello', toolCalls: [], toolCallId: null }],
+      messages: [
+        {
+          role: 'user',
+          name: null,
+          text: 'Hello',
+          attachments: [],
+          toolCalls: [],
+          toolCallId: null,
+        },
+      ],
       stream: false,
       includeUsage: false,
       n: 1,
       stop: [],
       maxTokens: null,
       conversationId: null,
+      imageFormat: 'markdown',
     });
   });
 
@@ -209,7 +219,7 @@ describe('messages', () => {
       { role: 'function', content: null, name: 'g' },
       { role: 'assistant', content: [{ type: 'refusal', refusal: 'No.' }], tool_calls: null },
     );
-    const plain = { name: null, toolCalls: [], toolCallId: null };
+    const plain = { name: null, attachments: [], toolCalls: [], toolCallId: null };
     expect(messages).toEqual([
       { ...plain, role: 'system', text: 's' },
       { ...plain, role: 'system', text: 'd' },
@@ -318,19 +328,47 @@ describe('messages', () => {
 
   test.each([
     [{ type: 'image_url', image_url: { url: 'data:image/png;base64,AA==' } }, 'image_url'],
-    [{ type: 'image_url', image_url: {} }, 'image_url'],
     [{ type: 'file', file: { file_id: 'file-1' } }, 'file'],
     [{ type: 'file', file: { filename: 'a.pdf', file_data: 'AA==' } }, 'file'],
-    [{ type: 'file', file_id: 'file-1' }, 'file_id'],
-    [{ type: 'file' }, 'file'],
+    [{ type: 'file', file_id: 'file-1' }, 'file'],
     [{ type: 'input_audio', input_audio: { data: 'AA==', format: 'wav' } }, 'input_audio'],
     [{ type: 'video_url', video_url: { url: 'https://example.com/a.mp4' } }, 'video_url'],
-    [{ type: 'image', data: 'AA==' }, 'image'],
+    [{ type: 'image', data: 'AA==' }, 'data'],
   ])('attachment %j', (part, key) => {
-    const user = { role: 'user', content: [{ type: 'text', text: 'Look' }, part] };
-    const error = refusal(() => parseMessages({ role: 'system', content: 's' }, user));
-    expect(error.param).toBe(`messages[1].content[1].${key}`);
-    expect(error.message).toContain('not supported by this server yet');
+    const user = { role: 'user', content: [{ type: 'text', text: 'Look' }, part, part] };
+    const [, message] = parseMessages({ role: 'system', content: 's' }, user);
+    expect(message?.text).toBe('Look');
+    expect(message?.attachments.map(({ param }) => param)).toEqual([
+      `messages[1].content[1].${key}`,
+      `messages[1].content[2].${key}`,
+    ]);
+  });
+
+  test.each([
+    [{ type: 'image_url', image_url: {} }, 'image_url.url'],
+    [{ type: 'image_url', image_url: 'cat.png' }, 'image_url'],
+    [{ type: 'file' }, 'file'],
+    [{ type: 'input_audio', input_audio: { data: 'AA==', format: 'ogg' } }, 'input_audio.format'],
+  ])('attachment %j is refused', (part, key) => {
+    const error = refusal(() => parseMessages({ role: 'user', content: [part] }));
+    expect(error.param).toBe(`messages[0].content[0].${key}`);
+  });
+
+  test('system and tool messages bring nothing along', () => {
+    const part = { type: 'image_url', image_url: { url: 'data:image/png;base64,AA==' } };
+    for (const message of [{ role: 'system' }, { role: 'tool', tool_call_id: 't' }]) {
+      const error = refusal(() => parseMessages({ ...message, content: [part] }));
+      expect(error.param).toBe('messages[0].content[0].type');
+    }
+  });
+
+  test('what an earlier answer has shown in a part stands in its text, as for others', () => {
+    const shown = { type: 'image_url', image_url: { url: 'https://pool.test/image/a.png' } };
+    const content = [{ type: 'text', text: 'Here.' }, shown, shown];
+    const [message] = parseMessages({ role: 'assistant', content });
+    const markdown = '![image](https://pool.test/image/a.png)';
+    expect(message?.text).toBe(`Here.\n\n${markdown}\n\n${markdown}`);
+    expect(message?.attachments).toEqual([]);
   });
 
   test('more messages or longer stop sequences than anybody needs are refused', () => {
@@ -370,9 +408,22 @@ describe('the older prompts form', () => {
 
   test('files are attachments', () => {
     const file = { data: 'data:image/png;base64,AA==', type: 'image' };
-    const error = refusal(() => parsePrompts({ role: 'user', text: 'u', files: [file] }));
-    expect(error).toMatchObject({ param: 'prompts[0].files', code: 'invalid_value' });
-    expect(error.message).toContain('Attachments');
+    const [message] = parsePrompts({ role: 'user', text: 'u', files: [file, file] }).messages;
+    expect(message?.attachments.map(({ param }) => param)).toEqual([
+      'prompts[0].files[0].data',
+      'prompts[0].files[1].data',
+    ]);
+    const wrong = { role: 'user', text: 'u', files: [{ data: '***' }] };
+    expect(refusal(() => parsePrompts(wrong)).param).toBe('prompts[0].files[0].data');
+  });
+
+  test('an image format is one of four, and an array is not streamed', () => {
+    expect(parse({}).imageFormat).toBe('markdown');
+    expect(parse({ image_format: 'base64', stream: true }).imageFormat).toBe('base64');
+    expect(refusal(() => parse({ image_format: 'html' })).param).toBe('image_format');
+    expect(refusal(() => parse({ image_format: 'array', stream: true })).param).toBe(
+      'image_format',
+    );
   });
 
   test('a missing text is named', () => {

@@ -1,4 +1,14 @@
 import { z } from 'zod';
+import {
+  type AttachmentPart,
+  attachmentParts,
+  type ChatAttachment,
+  noAttachments,
+  PromptFile,
+  toAttachment,
+  toPromptAttachment,
+} from '@/openai/attachments';
+import { mediaMarkdown } from '@/openai/media-links';
 import { listOf, show, toInvalidRequest } from '@/openai/validation';
 import { AppError } from '@/platform/errors';
 
@@ -8,34 +18,17 @@ export const MAX_CHOICES = 4;
 /** More than any conversation has, few enough to check while others wait. */
 const MAX_MESSAGES = 10_000;
 
-const attachmentKinds = ['image_url', 'file', 'input_audio', 'video_url', 'image'] as const;
-
 const TextPart = z.object({ type: z.literal('text'), text: z.string() });
 const RefusalPart = z.object({ type: z.literal('refusal'), refusal: z.string() });
 
-const AttachmentPart = z
-  .object({
-    type: z.enum(attachmentKinds),
-    file: z.unknown().optional(),
-    file_id: z.unknown().optional(),
-  })
-  .transform(({ type, file, file_id }, context) => {
-    const byId = type === 'file' && (file ?? null) === null && (file_id ?? null) !== null;
-    context.addIssue({
-      code: 'custom',
-      path: [byId ? 'file_id' : type],
-      message: `Attachments ('${type}') are not supported by this server yet; send text only.`,
-    });
-    return z.NEVER;
-  });
-
-const TextContent = z.union([
+const TextContent = z.union([z.string(), listOf(z.discriminatedUnion('type', [TextPart]))]);
+const UserContent = z.union([
   z.string(),
-  listOf(z.discriminatedUnion('type', [TextPart, AttachmentPart])),
+  listOf(z.discriminatedUnion('type', [TextPart, ...attachmentParts])),
 ]);
 const AssistantContent = z.union([
   z.string(),
-  listOf(z.discriminatedUnion('type', [TextPart, RefusalPart, AttachmentPart])),
+  listOf(z.discriminatedUnion('type', [TextPart, RefusalPart, ...attachmentParts])),
 ]);
 
 const name = z.string().nullish();
@@ -67,7 +60,8 @@ const AssistantMessage = z
   });
 
 const Message = z.discriminatedUnion('role', [
-  z.object({ role: z.enum(['system', 'developer', 'user']), content: TextContent, name }),
+  z.object({ role: z.enum(['system', 'developer']), content: TextContent, name }),
+  z.object({ role: z.literal('user'), content: UserContent, name }),
   AssistantMessage,
   z.object({ role: z.literal('tool'), content: TextContent, tool_call_id: z.string(), name }),
   z.object({ role: z.literal('function'), content: z.string().nullish(), name }),
@@ -78,11 +72,13 @@ const notYet = (what: string) => `${what} not supported by this server yet.`;
 const noneOf = (what: string) =>
   z.array(z.unknown()).refine((items) => items.length === 0, notYet(`${what} are`));
 
+const MAX_PROMPT_FILES = 100;
+
 /** The older form of a message, of the Python system's callers. */
 const Prompt = z.object({
   role: z.enum(['system', 'developer', 'user', 'assistant']).nullish(),
   text: z.string(),
-  files: noneOf('Attachments').nullish(),
+  files: listOf(PromptFile, { max: MAX_PROMPT_FILES }).nullish(),
 });
 
 /** A sequence is looked for with a table of its own length. */
@@ -114,6 +110,7 @@ const ChatCompletionRequest = z.object({
   frequency_penalty: z.number().min(-2).max(2).nullish(),
   seed: wholeNumber.nullish(),
   metadata: z.object({}).nullish(),
+  image_format: z.enum(['markdown', 'url', 'base64', 'array']).nullish(),
   // A mere hint, which cannot be wrong in a way that matters.
   conversation_id: z.string().min(1).max(200).nullish().catch(null),
   logprobs: z
@@ -151,6 +148,8 @@ export interface ChatMessage {
   name: string | null;
   /** As the caller wrote it; several parts, and a refusal, are joined by a line break. */
   text: string;
+  /** In the order of its parts. */
+  attachments: readonly ChatAttachment[];
   toolCalls: ChatToolCall[];
   toolCallId: string | null;
 }
@@ -177,7 +176,11 @@ export interface ChatCompletionParameters {
   maxTokens: number | null;
   /** The caller's own name for the conversation, a hint; not to be relied on. */
   conversationId: string | null;
+  /** How generated images and videos stand in the reply; `array` never with `stream`. */
+  imageFormat: ImageFormat;
 }
+
+export type ImageFormat = 'markdown' | 'url' | 'base64' | 'array';
 
 /**
  * Checks the parsed JSON of a request and brings it into one form.
@@ -200,27 +203,48 @@ export function parseChatCompletionRequest(body: unknown): ChatCompletionParamet
     stop: request.stop ? stopSequences(request.stop) : [],
     maxTokens: request.max_completion_tokens ?? (request.max_tokens || null),
     conversationId: request.conversation_id?.toWellFormed() ?? null,
+    imageFormat: imageFormatOf(request.image_format, stream),
   };
 }
 
+function imageFormatOf(format: ImageFormat | null | undefined, stream: boolean): ImageFormat {
+  if (format !== 'array' || !stream) return format ?? 'markdown';
+  throw new AppError('invalid_request', "An 'image_format' of 'array' can not be streamed.", {
+    param: 'image_format',
+    detail: 'invalid_value',
+  });
+}
+
 function messagesOf({ messages, prompts }: ChatCompletionRequest): ChatMessage[] {
-  if (messages) return messages.map(toChatMessage);
-  if (prompts) {
-    return prompts.map(({ role, text }) =>
-      toChatMessage({ role: role ?? 'user', content: text, name: null }),
-    );
+  if (messages) {
+    return messages.map((message, index) => toChatMessage(message, `messages[${index}]`));
   }
+  if (prompts) return prompts.map((prompt, index) => fromPrompt(prompt, `prompts[${index}]`));
   throw new AppError('invalid_request', "Missing required parameter: 'messages'.", {
     param: 'messages',
     detail: 'missing_required_parameter',
   });
 }
 
-function toChatMessage(message: Message): ChatMessage {
+function fromPrompt({ role, text, files }: z.infer<typeof Prompt>, path: string): ChatMessage {
+  return {
+    role: role === 'developer' ? 'system' : (role ?? 'user'),
+    name: null,
+    text: text.toWellFormed(),
+    attachments:
+      files?.map((file, index) => toPromptAttachment(file, `${path}.files[${index}]`)) ??
+      noAttachments,
+    toolCalls: [],
+    toolCallId: null,
+  };
+}
+
+function toChatMessage(message: Message, path: string): ChatMessage {
   return {
     role: roleOf(message),
     name: message.name?.toWellFormed() ?? null,
     text: textOf(message),
+    attachments: attachmentsOf(message, path),
     toolCalls: message.role === 'assistant' ? toolCallsOf(message) : [],
     toolCallId: message.role === 'tool' ? message.tool_call_id.toWellFormed() : null,
   };
@@ -238,10 +262,32 @@ function textOf(message: Message): string {
   return (text === '' ? refusal : `${text}\n${refusal}`).toWellFormed();
 }
 
-function contentOf({ content }: Message): string {
+function contentOf({ role, content }: Message): string {
   if (typeof content === 'string') return content;
-  const texts = content?.map((part) => (part.type === 'text' ? part.text : part.refusal)) ?? [];
-  return texts.join('\n');
+  let text: string | null = null;
+  for (const part of content ?? []) {
+    if (part.type === 'text') text = text === null ? part.text : `${text}\n${part.text}`;
+    else if (part.type === 'refusal')
+      text = text === null ? part.refusal : `${text}\n${part.refusal}`;
+    // What an earlier answer has shown stands in its text, as it did for those who got it as text.
+    else if (role === 'assistant' && isLink(part))
+      text = (text ?? '') + mediaMarkdown(text ?? '', 'image', part.image_url);
+  }
+  return text ?? '';
+}
+
+function attachmentsOf({ role, content }: Message, path: string): readonly ChatAttachment[] {
+  if (typeof content === 'string' || !content) return noAttachments;
+  const attachments = content.flatMap((part, index) => {
+    if (part.type === 'text' || part.type === 'refusal') return [];
+    if (role === 'assistant' && isLink(part)) return [];
+    return [toAttachment(part, `${path}.content[${index}]`)];
+  });
+  return attachments.length > 0 ? attachments : noAttachments;
+}
+
+function isLink(part: AttachmentPart): part is Extract<AttachmentPart, { type: 'image_url' }> {
+  return part.type === 'image_url' && /^https?:/i.test(part.image_url);
 }
 
 function toolCallsOf(message: Extract<Message, { role: 'assistant' }>): ChatToolCall[] {

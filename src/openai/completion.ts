@@ -16,6 +16,11 @@ export interface Annotation {
   url_citation: { start_index: number; end_index: number; url: string; title: string };
 }
 
+/** A part of a message as the Python system's callers know it. */
+export type ContentPart =
+  | { type: 'text'; text: string }
+  | { type: 'image_url'; image_url: { url: string } };
+
 /** The answer of `POST /v1/chat/completions` without `stream`. */
 export interface ChatCompletion {
   id: string;
@@ -27,7 +32,8 @@ export interface ChatCompletion {
     index: number;
     message: {
       role: 'assistant';
-      content: string | null;
+      /** Parts only on demand (`image_format`), which is not of OpenAI. */
+      content: string | ContentPart[] | null;
       refusal: null;
       /** Only when the model gave its thoughts. */
       reasoning_content?: string;

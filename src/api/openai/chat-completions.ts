@@ -1,4 +1,4 @@
-import { callerSignal } from '@/api/caller-signal';
+import { callerOf } from '@/api/openai/caller';
 import { type Call, openAiEndpoint, toShown } from '@/api/openai/endpoint';
 import { streamReply } from '@/api/openai/stream-response';
 import { jsonReply, type Reply } from '@/api/reply';
@@ -6,13 +6,9 @@ import type { Citation } from '@/features/chat/citations';
 import { type Completion, createCompletion } from '@/features/chat/completion';
 import { chunkWriter, eventPieces, toChatCompletion } from '@/features/chat/to-openai';
 import { settings } from '@/features/settings/settings';
-import { parseChatCompletionRequest } from '@/openai/chat';
+import { type ChatCompletionParameters, parseChatCompletionRequest } from '@/openai/chat';
 import { completionId } from '@/openai/ids';
 import { SSE_DONE } from '@/openai/sse';
-import { excerpt } from '@/platform/errors';
-import { redact } from '@/platform/redact';
-
-const MAX_LOGGED_CHARACTERS = 200;
 
 /** `POST /v1/chat/completions` (contract 3). */
 export const chatCompletions = openAiEndpoint({
@@ -23,22 +19,16 @@ export const chatCompletions = openAiEndpoint({
 
 async function createChatCompletion(call: Call): Promise<Reply> {
   const parameters = parseChatCompletionRequest(await call.json());
-  // It may be a key in the wrong field.
-  call.record.model = excerpt(redact(parameters.model), MAX_LOGGED_CHARACTERS);
+  call.record.nameModel(parameters.model);
   if (parameters.stream) call.record.beginStream();
-  const completion = await createCompletion(parameters, {
-    key: call.key,
-    languageCode: languageOf(call.request.headers.get('accept-language')),
-    signal: callerSignal(call.request),
-    trace: call.record.trace,
-  });
+  const completion = await createCompletion(parameters, await callerOf(call));
   call.record.completion = completion;
   const identity = {
     id: completionId(),
     created: Math.floor(Date.now() / 1_000),
     model: parameters.model,
   };
-  if (!parameters.stream) return jsonReply(200, await collect(completion, identity, parameters.n));
+  if (!parameters.stream) return jsonReply(200, await collect(completion, identity, parameters));
   const { n, includeUsage } = parameters;
   const { id, created, model } = identity;
   return stream(call, completion, n, { id, created, model, includeUsage });
@@ -50,11 +40,16 @@ interface Identity {
   model: string;
 }
 
-async function collect(completion: Completion, identity: Identity, n: number) {
+async function collect(
+  completion: Completion,
+  identity: Identity,
+  { n, imageFormat }: ChatCompletionParameters,
+) {
   const choices = Array.from({ length: n }, () => ({
     text: '',
     reasoning: '',
     citations: [] as Citation[],
+    images: [] as string[],
     finishReason: 'stop' as 'stop' | 'length',
   }));
   for await (const batch of completion.pieces) {
@@ -62,7 +57,11 @@ async function collect(completion: Completion, identity: Identity, n: number) {
       const choice = choices[piece.index];
       if (!choice) continue;
       if (piece.type === 'text') choice.text += piece.text;
-      else if (piece.type === 'reasoning') choice.reasoning += piece.text;
+      else if (piece.type === 'media') {
+        const isPart = imageFormat === 'array' && piece.media.kind === 'image';
+        if (isPart) choice.images.push(piece.media.url);
+        else choice.text += piece.text;
+      } else if (piece.type === 'reasoning') choice.reasoning += piece.text;
       else if (piece.type === 'citations') choice.citations = piece.citations;
       else choice.finishReason = piece.reason;
     }
@@ -115,7 +114,7 @@ async function* toEvents(
         events += writer.citations(index, piece.citations);
         continue;
       }
-      const write = piece.type === 'text' ? writer.content : writer.reasoning;
+      const write = piece.type === 'reasoning' ? writer.reasoning : writer.content;
       for (const text of eventPieces(piece.text)) events += write(index, text);
     }
     if (finished === n) {
@@ -124,11 +123,4 @@ async function* toEvents(
     }
     yield events;
   }
-}
-
-/** The first language of an Accept-Language header, which the upstream is told; `en-US` without one. */
-function languageOf(header: string | null): string {
-  return (
-    /^\s*([A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*)\s*(?:[,;]|$)/.exec(header ?? '')?.[1] ?? 'en-US'
-  );
 }

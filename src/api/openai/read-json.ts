@@ -1,10 +1,10 @@
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import type { BodyShare } from '@/api/openai/body-budget';
+import { discard, encodingOf, leftOr, lengthOf, tooLarge } from '@/api/openai/body-reader';
 import { AppError } from '@/platform/errors';
 
 const unzip = promisify(gunzip);
-const DRAIN_FOR_MS = 10_000;
 const MAX_GZIP_RATIO = 1_032;
 
 /**
@@ -17,12 +17,12 @@ export async function readJson(
   maxBytes: number,
   share: BodyShare,
 ): Promise<object> {
-  const encoding = (request.headers.get('content-encoding') ?? '').trim().toLowerCase();
-  const length = Number(request.headers.get('content-length') ?? Number.NaN);
+  const encoding = encodingOf(request);
+  const length = lengthOf(request);
   if (length > maxBytes) throw tooLarge(maxBytes);
   if (length >= 0) share.hold(length);
   let text: string;
-  if (encoding === '' || encoding === 'identity') {
+  if (encoding === '') {
     // Node itself holds a body to its Content-Length.
     text =
       length >= 0
@@ -74,17 +74,6 @@ async function readAll(request: Request, maxBytes: number, share: BodyShare): Pr
   }
 }
 
-/** Reads on for a moment: a connection closed with unread bytes is reset, and the 413 lost. */
-async function discard(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
-  const until = Date.now() + DRAIN_FOR_MS;
-  try {
-    while (Date.now() < until && !(await reader.read()).done);
-    await reader.cancel();
-  } catch {
-    // The sender left; there is nobody to tell.
-  }
-}
-
 async function unpack(packed: Uint8Array, maxBytes: number, share: BodyShare): Promise<Uint8Array> {
   // How large it gets, nobody knows before: at most so much (gzip packs to a thousandth at best).
   share.hold(Math.min(maxBytes, packed.byteLength * MAX_GZIP_RATIO));
@@ -98,19 +87,6 @@ async function unpack(packed: Uint8Array, maxBytes: number, share: BodyShare): P
   }
 }
 
-async function leftOr<T>(request: Request, read: () => Promise<T>): Promise<T> {
-  try {
-    return await read();
-  } catch (error) {
-    const message = request.signal.aborted ? 'The client left.' : 'The body broke off.';
-    throw new AppError('client_left', message, { cause: error });
-  }
-}
-
 function toText(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes);
-}
-
-function tooLarge(maxBytes: number): AppError {
-  return new AppError('payload_too_large', `The body is larger than ${maxBytes} bytes.`);
 }

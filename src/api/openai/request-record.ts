@@ -1,13 +1,17 @@
 import { BodyShare } from '@/api/openai/body-budget';
 import { elapsedMs, endTrace, lastFault, newTrace, type Trace } from '@/features/accounts/trace';
-import type { Completion, TokenUsage } from '@/features/chat/completion';
+import type { TokenUsage } from '@/features/chat/completion';
 import type { ApiKey } from '@/features/keys/keys';
+import type { Model } from '@/features/models/models';
 import { countCall, streamBegan, streamEnded } from '@/features/usage/metrics';
 import { logRequest } from '@/features/usage/usage';
 import { statusOf } from '@/openai/errors';
 import { type AppError, excerpt } from '@/platform/errors';
 import { log } from '@/platform/log';
+import { redact } from '@/platform/redact';
 import { rowId } from '@/platform/row-id';
+
+const MAX_LOGGED_CHARACTERS = 200;
 
 const noUsage: TokenUsage = { promptTokens: 0, completionTokens: 0, reasoningTokens: 0 };
 
@@ -24,13 +28,13 @@ export class RequestRecord {
   /** Given back when the call ends. */
   readonly bodyShare = new BodyShare();
   key: ApiKey | null = null;
-  model: string | null = null;
   /** Asked for its usage when the call ends. */
-  completion: Pick<Completion, 'model' | 'usage'> | null = null;
+  completion: { model: Model | null; usage(): TokenUsage } | null = null;
 
   readonly #path: string;
   readonly #route: string;
   readonly #hasRow: boolean;
+  #model: string | null = null;
   #stream = false;
   #firstByteMs: number | null = null;
   #isFinished = false;
@@ -43,6 +47,11 @@ export class RequestRecord {
     this.#path = path;
     this.#route = options.route;
     this.#hasRow = options.logged;
+  }
+
+  /** Notes the model that the caller names; it may be a key in the wrong field. */
+  nameModel(model: string): void {
+    this.#model = excerpt(redact(model), MAX_LOGGED_CHARACTERS);
   }
 
   /** Notes, once, that the caller wants a stream. */
@@ -86,7 +95,7 @@ export class RequestRecord {
       apiKeyId: key?.id ?? '',
       route: this.#route,
       endpoint: this.#path,
-      model: this.model,
+      model: this.#model,
       modelId: known?.id ?? null,
       stream: this.#stream,
       status,

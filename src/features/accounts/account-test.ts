@@ -60,6 +60,7 @@ async function tryOut(lease: Lease, depth: TestDepth, timeZone: string): Promise
   const turn = {
     sessionName,
     prompt: QUESTION,
+    fileIds: [],
     modelId: null,
     tools: [],
     languageCode: 'en-US',

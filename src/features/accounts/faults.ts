@@ -1,7 +1,7 @@
 import { SHUTTING_DOWN } from '@/features/accounts/deadline';
 import { DEADLINE } from '@/features/accounts/rest-rules';
 import type { GeminiError } from '@/gemini/errors';
-import { AppError } from '@/platform/errors';
+import { AppError, isAppError } from '@/platform/errors';
 
 /**
  * What the caller is told of an upstream failure (design 9): a request that is to blame for itself
@@ -33,6 +33,7 @@ export function toAppError(error: GeminiError): AppError {
         { cause },
       );
     case 'ours':
+      if (isAppError(error.cause)) return error.cause;
       return error.reason === SHUTTING_DOWN
         ? new AppError('server_shutting_down', 'The server stops. Try again in a moment.', {
             cause,
@@ -62,6 +63,8 @@ export function modelNotOffered(cause?: GeminiError): AppError {
 }
 
 function toRequestError(error: GeminiError): AppError {
+  // What found the fault knows best what to say of it.
+  if (isAppError(error.cause)) return error.cause;
   if (error.reason === 'PROMPT_TOO_LARGE') {
     return new AppError(
       'context_length_exceeded',

@@ -118,6 +118,9 @@ export function connectionOf(
       sessionMs: limits.sessionTimeoutMs,
       firstContentMs: isMedia ? limits.mediaFirstContentTimeoutMs : limits.firstContentTimeoutMs,
       idleMs: isMedia ? limits.mediaIdleTimeoutMs : limits.idleTimeoutMs,
+      uploadMs: limits.uploadTimeoutMs,
+      downloadIdleMs: limits.downloadIdleTimeoutMs,
+      downloadMs: limits.downloadTimeoutMs,
     },
   };
 }

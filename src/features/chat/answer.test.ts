@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Agent } from 'undici';
@@ -8,10 +9,18 @@ import { noThread } from '@/features/chat/continuation';
 import type { Question } from '@/features/chat/question';
 import { Settings } from '@/features/settings/schema';
 import { isGeminiError } from '@/gemini/errors';
+import { stopCachedTables } from '@/platform/cached-table';
+import { closeDatabase } from '@/platform/db';
+import { makePng } from '../../../e2e/stand-in/png';
+import { newDataFolder } from '../../../e2e/support/data-folder';
 import { handMadeAccounts } from '../../../e2e/support/hand-made-accounts';
+
+process.env.DATA_DIR = newDataFolder();
+process.env.LOG_LEVEL = 'silent';
 
 const question: Question = {
   messages: [],
+  attachments: null,
   prompt: () => 'Draw',
   thread: noThread,
   conversationId: null,
@@ -20,6 +29,9 @@ const question: Question = {
   languageCode: 'en-US',
   stop: [],
   maxTokens: null,
+  imageFormat: 'markdown',
+  mediaBaseUrl: 'http://pool.test',
+  origin: { apiKeyId: 'k', modelId: 'm' },
   settings: Settings.parse({ thoughtsHoldMs: 5_000, sessionStockPerAccount: 0 }),
 };
 
@@ -34,6 +46,9 @@ const say = (...contents: object[]) => ({
 const last = { streamAssistResponse: { answer: { state: 'SUCCEEDED' } } };
 const error = { error: { code: 500 } };
 
+const picture = makePng('one', 8, 8);
+const clip = readFileSync('e2e/stand-in/media/clip.mp4');
+
 const [account] = handMadeAccounts({}).values();
 const agent = new Agent();
 let asked: unknown;
@@ -41,6 +56,14 @@ let elements: object[] = [];
 const upstream = http.createServer(async (request, response) => {
   let body = '';
   for await (const chunk of request) body += chunk;
+  if (request.url?.includes(':downloadFile')) {
+    response.end(/fileId=v/.test(request.url) ? clip : picture);
+    return;
+  }
+  if (request.url?.endsWith('/widgetListSessionFileMetadata')) {
+    response.end('{"listSessionFileMetadataResponse":{}}');
+    return;
+  }
   if (request.url?.endsWith('/widgetCreateSession')) {
     response.end('{"session":{"name":"sessions/1"}}');
     return;
@@ -58,6 +81,8 @@ beforeAll(() => new Promise<void>((resolve) => upstream.listen(0, '127.0.0.1', r
 afterAll(async () => {
   await agent.destroy();
   upstream.close();
+  stopCachedTables();
+  await closeDatabase();
 });
 
 beforeEach(() => {
@@ -69,7 +94,15 @@ beforeEach(() => {
     connection: {
       endpoints: { appUrl: url, authUrl: url, apiUrl: url, verifyUrl: url },
       dispatcher: agent,
-      timeouts: { keyMs: 5000, sessionMs: 5000, firstContentMs: 5000, idleMs: 5000 },
+      timeouts: {
+        keyMs: 5000,
+        sessionMs: 5000,
+        firstContentMs: 5000,
+        idleMs: 5000,
+        uploadMs: 5000,
+        downloadIdleMs: 5000,
+        downloadMs: 5000,
+      },
     },
     signal: new AbortController().signal,
     contentBegan: () => told.push('content'),
@@ -95,32 +128,41 @@ async function answerOf(sent: object[], limits: Partial<Question> = {}) {
 }
 
 const textOf = (pieces: Piece[]) =>
-  pieces.map((piece) => (piece.type === 'text' ? piece.text : '')).join('');
+  pieces
+    .map((piece) => (piece.type === 'text' || piece.type === 'media' ? piece.text : ''))
+    .join('');
+
+const shown = (kind: string, extension: string) =>
+  `http://pool\\.test/${kind}/[0-9a-f]{32}\\.${extension}`;
 
 describe('generated files', () => {
   it('are an answer without a word of text', async () => {
     const { pieces } = await answerOf([say(file('f1', 'image/png')), last]);
-    expect(pieces).toEqual([
-      { type: 'text', index: 0, text: '[a generated file: image/png]\n' },
-      { type: 'finish', index: 0, reason: 'stop' },
-    ]);
+    expect(pieces.map(({ type }) => type)).toEqual(['media', 'finish']);
+    expect(textOf(pieces)).toMatch(new RegExp(`^!\\[image\\]\\(${shown('image', 'png')}\\)$`));
     expect(told).toEqual(['text', 'images', 'content']);
     expect(asked).toEqual({ imageGenerationSpec: {} });
   });
 
-  it('stand on lines of their own, each once', async () => {
+  it('stand at the end, each once, in their order', async () => {
     const image = file('f1', 'image/png');
     const { pieces } = await answerOf([
       say(thought('Hm.'), text('Here you are:'), image),
-      say(image, file('f2', 'video/mp4'), text('and\n')),
-      say(file('f3', 'application/pdf'), image, text('Enjoy!')),
+      say(image, file('v2', 'video/mp4'), text(' this')),
+      say(image, text('. Enjoy!')),
       last,
     ]);
-    expect(textOf(pieces)).toBe(
-      'Here you are:\n[a generated file: image/png]\n[a generated file: video/mp4]\nand\n' +
-        '[a generated file: application/pdf]\nEnjoy!',
+    expect(textOf(pieces)).toMatch(
+      new RegExp(
+        `^Here you are: this\\. Enjoy!\\n\\n!\\[image\\]\\(${shown('image', 'png')}\\)\\n\\n${shown('video', 'mp4')}$`,
+      ),
     );
     expect(told.filter((kind) => kind !== 'content')).toEqual(['text', 'images', 'videos']);
+  });
+
+  it('are counted as what they are, when the answer called them something else', async () => {
+    await answerOf([say(file('v1', 'application/octet-stream')), last]);
+    expect(told).toEqual(['text', 'content', 'videos']);
   });
 
   it('let go of held thoughts, and commit', async () => {
@@ -129,15 +171,15 @@ describe('generated files', () => {
       say(file('f1', 'video/mp4')),
       error,
     ]);
-    expect(pieces.map(({ type }) => type)).toEqual(['reasoning', 'text']);
+    expect(pieces.map(({ type }) => type)).toEqual(['reasoning']);
     expect(reason).toBe('upstream');
     expect(told).toEqual(['text', 'videos', 'content']);
   });
 
-  it('are counted where the reply was cut before them', async () => {
+  it('are there where the reply was cut before them', async () => {
     const sent = [say(text('a STOP'), file('f1', 'image/png')), last];
     const { pieces } = await answerOf(sent, { stop: ['STOP'] });
-    expect(textOf(pieces)).toBe('a ');
+    expect(textOf(pieces)).toMatch(/^a \n\n!\[image\]/);
     expect(told).toContain('images');
   });
 });

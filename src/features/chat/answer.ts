@@ -1,6 +1,12 @@
 import type { Lease } from '@/features/accounts/lease';
 import { EMPTY_ANSWER } from '@/features/accounts/rest-rules';
 import { type Citation, type CitedText, createCitedText } from '@/features/chat/citations';
+import {
+  type Generated,
+  keepGenerated,
+  renderMedia,
+  type ShownMedia,
+} from '@/features/chat/generated-media';
 import { openConversation } from '@/features/chat/opening';
 import type { Question } from '@/features/chat/question';
 import { createReplyText, type ReplyText } from '@/features/chat/reply-text';
@@ -13,6 +19,8 @@ import type { CancelSignal } from '@/platform/cancellation';
 export type Piece =
   | { type: 'reasoning'; index: number; text: string }
   | { type: 'text'; index: number; text: string }
+  /** A generated picture or video, as it stands in the text: after all words, before `citations`. */
+  | { type: 'media'; index: number; text: string; media: ShownMedia }
   /** The sources of the whole reply, once, right before `finish`; not where there are none. */
   | { type: 'citations'; index: number; citations: Citation[] }
   | { type: 'finish'; index: number; reason: 'stop' | 'length' };
@@ -26,10 +34,8 @@ export interface Choice {
   /** Null as long as there are no thoughts. */
   reasoning: ReplyText | null;
   cited: CitedText;
-  /** The ids of its generated files. */
-  files: Set<string>;
-  /** Whether the reply's text stands within a line. */
-  isMidLine: boolean;
+  /** Its generated files, by their upstream ids or, where they came whole, numbers. */
+  files: Map<string, Generated>;
 }
 
 /** A choice of which nothing is there yet; its texts count the tokens that were passed on. */
@@ -40,8 +46,7 @@ export function newChoice(index: number, { stop, maxTokens }: Question): Choice 
     text: '',
     reasoning: null,
     cited: createCitedText(),
-    files: new Set(),
-    isMidLine: false,
+    files: new Map(),
   };
 }
 
@@ -49,8 +54,8 @@ export function newChoice(index: number, { stop, maxTokens }: Question): Choice 
  * Asks on the leased account and fills `choice`: batches of pieces as the upstream's pieces come,
  * the last with `finish`. Thoughts are held until the first answer text or file, or for
  * `thoughtsHoldMs`, so that an account that only thinks can still be left for another. The lease
- * learns what was served: a text at the first event, and each generated file. Ending early, or
- * `signal`, frees the upstream.
+ * learns what was served: a text at the first event, and each generated file. Those are kept by this
+ * server before the end. Ending early, or `signal`, frees the upstream.
  * @throws GeminiError
  */
 export async function* answer(
@@ -60,23 +65,32 @@ export async function* answer(
   signal: CancelSignal,
 ): AsyncGenerator<Piece[], void, undefined> {
   const { index, reply } = choice;
-  const { first, events, close } = await openConversation(lease, question, signal);
+  const opening = await openConversation(lease, question, signal);
+  const { first, events, close } = opening;
   let answered = false;
   try {
     if (!first.done) lease.served('text');
     const { thoughtsHoldMs } = question.settings;
     let { batch, reading } = await holdThoughts(first, events, thoughtsHoldMs);
     while (batch) {
-      batch = takeFiles(batch, choice, lease);
+      takeFiles(batch, choice, lease);
       const pieces = toPieces(batch, choice);
       if (!answered && batch.some(isAnswer)) {
         answered = true;
         lease.contentBegan();
       }
-      if (batch.at(-1)?.type === 'end' || reply.finishReason) {
+      const last = batch.at(-1);
+      if (last?.type === 'end' || reply.finishReason) {
         if (!answered) throw emptyAnswer();
         const rest = reply.finish();
         if (rest) pieces.push(textPiece(choice, rest));
+        if (choice.files.size > 0) {
+          // The words need not wait for the pictures.
+          if (pieces.length > 0) yield pieces.splice(0);
+          const sessionName = (last?.type === 'end' && last.sessionName) || opening.session.name;
+          const media = await keepGenerated(lease, question, sessionName, choice.files, signal);
+          for (const each of media) pieces.push(await mediaPiece(choice, each, question));
+        }
         const citations = choice.cited.citations(choice.text.length);
         if (citations.length > 0) pieces.push({ type: 'citations', index, citations });
         pieces.push({ type: 'finish', index, reason: reply.finishReason ?? 'stop' });
@@ -100,22 +114,24 @@ function emptyAnswer(): GeminiError {
 }
 
 function isAnswer(event: GeminiEvent): boolean {
-  return event.type === 'file' || (event.type === 'text' && event.text !== '');
+  if (event.type === 'text') return event.text !== '';
+  return event.type === 'file' || event.type === 'inline_file';
 }
 
 /**
- * The batch without the files that the choice has already (protocol 12.5). The lease learns of the
- * others here, since one that comes after the reply was cut has cost the account as much.
+ * Notes the files that the choice does not have already (protocol 12.5). The lease learns of them
+ * here, since one that comes after the reply was cut has cost the account as much.
  */
-function takeFiles(batch: GeminiEvent[], { files }: Choice, lease: Lease): GeminiEvent[] {
-  return batch.filter((event) => {
-    if (event.type !== 'file') return true;
-    if (files.has(event.fileId)) return false;
-    files.add(event.fileId);
-    const kind = quotaKindOfFile(event.mimeType);
+function takeFiles(batch: GeminiEvent[], { files }: Choice, lease: Lease): void {
+  for (const event of batch) {
+    if (event.type !== 'file' && event.type !== 'inline_file') continue;
+    const id = event.type === 'file' ? event.fileId : String(files.size);
+    if (files.has(id)) continue;
+    const { mimeType } = event;
+    files.set(id, event.type === 'file' ? { mimeType } : { mimeType, base64: event.base64 });
+    const kind = quotaKindOfFile(mimeType);
     if (kind) lease.served(kind);
-    return true;
-  });
+  }
 }
 
 function toPieces(batch: GeminiEvent[], choice: Choice): Piece[] {
@@ -123,7 +139,6 @@ function toPieces(batch: GeminiEvent[], choice: Choice): Piece[] {
   const pieces: Piece[] = [];
   for (const event of batch) {
     if (reply.finishReason) break;
-    if (event.type === 'end') continue;
     if (event.type === 'thought') {
       // Without limits, but it never lets half a character out.
       choice.reasoning ??= createReplyText({ stop: [], maxTokens: null });
@@ -135,11 +150,9 @@ function toPieces(batch: GeminiEvent[], choice: Choice): Piece[] {
       cited.cite(event);
       continue;
     }
-    const said = event.type === 'file' ? lineOfFile(event.mimeType, choice) : event.text;
-    if (event.type === 'file') cited.inserted(said);
-    else cited.said(said);
-    if (said !== '') choice.isMidLine = !said.endsWith('\n');
-    const text = reply.push(said);
+    if (event.type !== 'text') continue;
+    cited.said(event.text);
+    const text = reply.push(event.text);
     if (text) pieces.push(textPiece(choice, text));
   }
   return pieces;
@@ -150,9 +163,10 @@ function textPiece(choice: Choice, text: string): Piece {
   return { type: 'text', index: choice.index, text };
 }
 
-/** Stands for a generated file as long as files are not passed on. */
-function lineOfFile(mimeType: string, { isMidLine }: Choice): string {
-  return `${isMidLine ? '\n' : ''}[a generated file: ${mimeType}]\n`;
+async function mediaPiece(choice: Choice, media: ShownMedia, question: Question): Promise<Piece> {
+  const text = await renderMedia(media, choice.text, question.imageFormat);
+  choice.text += text;
+  return { type: 'media', index: choice.index, text, media };
 }
 
 interface FirstBatch {

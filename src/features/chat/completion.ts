@@ -2,6 +2,7 @@ import type { Lease } from '@/features/accounts/lease';
 import { withAccount } from '@/features/accounts/pool';
 import type { Trace } from '@/features/accounts/trace';
 import { answer, type Choice, newChoice, type Piece } from '@/features/chat/answer';
+import { type Attachments, attachmentsOf } from '@/features/chat/attachments';
 import { accountOfConversation } from '@/features/chat/conversations';
 import { merge } from '@/features/chat/merge';
 import { type Question, questionOf } from '@/features/chat/question';
@@ -9,6 +10,7 @@ import { countTokens } from '@/features/chat/tokens';
 import type { ApiKey } from '@/features/keys/keys';
 import { getModel, type Model } from '@/features/models/models';
 import { settings } from '@/features/settings/settings';
+import { quotaKindOf } from '@/gemini/tools';
 import type { ChatCompletionParameters } from '@/openai/chat';
 import { Cancellation, type CancelSignal } from '@/platform/cancellation';
 
@@ -17,6 +19,8 @@ export interface Caller {
   key: ApiKey;
   /** From Accept-Language; the upstream's `languageCode`. */
   languageCode: string;
+  /** Where this server's media are, as the caller reaches them; without a slash at the end. */
+  mediaBaseUrl: string;
   /** Fires when the caller leaves. */
   signal: CancelSignal;
   trace: Trace;
@@ -45,17 +49,24 @@ export interface Completion {
 
 /**
  * The use case of the product: the conversation goes to an account of the pool and its answer comes
- * back. With `n` choices, `n` sessions of one account answer at the same time.
- * @throws AppError at once if the model is unknown; from `pieces` for all else
+ * back. With `n` choices, `n` sessions of one account answer at the same time. `tool`: the answer is
+ * to be made with nothing else, whatever the model may use.
+ * @throws AppError at once if the model or a file is unknown; from `pieces` for all else
  */
 export async function createCompletion(
   parameters: ChatCompletionParameters,
   caller: Caller,
+  tool?: 'image' | 'video',
 ): Promise<Completion> {
-  const model = await getModel(caller.key.models, parameters.model);
+  const known = await getModel(caller.key.models, parameters.model);
+  const model = tool ? { ...known, tools: [tool], quotaKind: quotaKindOf([tool]) } : known;
   const limits = await settings();
-  const who = { keyId: caller.key.id, languageCode: caller.languageCode };
-  const question = questionOf(parameters, model, who, limits);
+  const { key, languageCode, mediaBaseUrl, signal } = caller;
+  const isConversation = tool === undefined;
+  const who = { keyId: key.id, languageCode, mediaBaseUrl, isConversation };
+  const scope = { keyId: key.id, mediaBaseUrl, limits, signal };
+  const attachments = await attachmentsOf(parameters.messages, scope);
+  const question = questionOf(parameters, attachments, model, who, limits);
   const { thread, conversationId } = question;
   let choices: Choice[] = [];
   const need = {
@@ -68,7 +79,7 @@ export async function createCompletion(
     signal: caller.signal,
     trace: caller.trace,
   };
-  const pieces = withAccount(need, (lease) => {
+  const answered = withAccount(need, (lease) => {
     choices = Array.from({ length: parameters.n }, (_, index) => newChoice(index, question));
     const answers = answersOf(lease, question, choices);
     return parameters.stream ? answers : whole(answers);
@@ -76,7 +87,7 @@ export async function createCompletion(
   let promptTokens: number | null = null;
   return {
     model,
-    pieces,
+    pieces: attachments ? withAttachments(answered, attachments) : answered,
     usage() {
       promptTokens ??= countTokens(question.prompt());
       const reasoningTokens = sum(choices.map(({ reasoning }) => reasoning?.tokens ?? 0));
@@ -97,6 +108,25 @@ function answersOf(lease: Lease, question: Question, choices: Choice[]): AsyncIt
     choices.map((choice) => answer(lease, question, choice, cancellation)),
     abort,
   );
+}
+
+/**
+ * Has what is new fetched before an account is taken. What an earlier turn brought along may be in the
+ * session already; else it is fetched when it is sent again.
+ */
+async function* withAttachments(
+  answered: AsyncIterable<Piece[]>,
+  attachments: Attachments,
+): AsyncGenerator<Piece[], void, undefined> {
+  try {
+    const { messages } = attachments;
+    const lastReply = messages.findLastIndex(({ role }) => role === 'assistant');
+    const news = messages.slice(lastReply + 1).flatMap((message) => message.attachments);
+    for (const attachment of news) await attachments.open(attachment);
+    yield* answered;
+  } finally {
+    await attachments.release();
+  }
 }
 
 async function* whole<T>(batches: AsyncIterable<T[]>): AsyncGenerator<T[], void, undefined> {

@@ -1,4 +1,6 @@
 import { hash } from 'node:crypto';
+import { identityOf } from '@/features/chat/attachment-identity';
+import { noAttachments } from '@/openai/attachments';
 import type { ChatMessage } from '@/openai/chat';
 
 /**
@@ -50,8 +52,14 @@ export function threadOf(scope: Scope, messages: readonly ChatMessage[]): Thread
 
 /** The hash of a conversation and the reply that its caller got, as the next request brings it. */
 export function hashWithReply(conversationHash: string, text: string): string {
-  const role = 'assistant';
-  return hashWith(conversationHash, { role, name: null, text, toolCalls: [], toolCallId: null });
+  return hashWith(conversationHash, {
+    role: 'assistant',
+    name: null,
+    text,
+    attachments: noAttachments,
+    toolCalls: [],
+    toolCallId: null,
+  });
 }
 
 const ENCODING = 'base64url';
@@ -61,9 +69,11 @@ function hashWith(before: string, message: ChatMessage): string {
   return hash('sha256', `${before}${headOf(message)}\n${message.text}`, ENCODING);
 }
 
-function headOf({ role, name, toolCallId, toolCalls }: ChatMessage): string {
+function headOf({ role, name, toolCallId, toolCalls, attachments }: ChatMessage): string {
+  const hasFiles = attachments.length > 0;
   // An empty name is none to the upstream.
-  if (!name && !toolCallId && toolCalls.length === 0) return role;
+  if (!name && !toolCallId && toolCalls.length === 0 && !hasFiles) return role;
   const calls = toolCalls.map((call) => [call.id, call.name, call.arguments]);
-  return JSON.stringify([role, name || null, toolCallId || null, calls]);
+  const files = attachments.map(identityOf);
+  return JSON.stringify([role, name || null, toolCallId || null, calls, files]);
 }

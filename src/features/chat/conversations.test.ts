@@ -19,6 +19,7 @@ beforeEach(resetProcessState);
 const session = (name: string, change: Partial<UpstreamSession> = {}): UpstreamSession => ({
   name,
   accountId: 'a',
+  fileIds: null,
   createdAtMs: Date.now(),
   turns: 1,
   ...change,

@@ -29,6 +29,7 @@ const turn = (role: ChatMessage['role'], text: string): ChatMessage => ({
   role,
   text,
   name: null,
+  attachments: [],
   toolCalls: [],
   toolCallId: null,
 });
@@ -39,6 +40,7 @@ function questionOf(messages: ChatMessage[]): Question {
   const scope = { keyId: 'k', modelId: 'm', upstreamModelId: null, tools: [] };
   return {
     messages,
+    attachments: null,
     prompt: () => toPrompt(messages),
     thread: threadOf(scope, messages),
     conversationId: null,
@@ -47,6 +49,9 @@ function questionOf(messages: ChatMessage[]): Question {
     languageCode: 'en-US',
     stop: [],
     maxTokens: null,
+    imageFormat: 'markdown',
+    mediaBaseUrl: 'http://pool.test',
+    origin: { apiKeyId: 'k', modelId: 'm' },
     settings,
   };
 }

@@ -7,6 +7,7 @@ const message = (role: ChatMessage['role'], text: string): ChatMessage => ({
   role,
   text,
   name: null,
+  attachments: [],
   toolCalls: [],
   toolCallId: null,
 });

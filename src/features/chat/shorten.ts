@@ -1,9 +1,11 @@
+import { noAttachments } from '@/openai/attachments';
 import type { ChatMessage } from '@/openai/chat';
 
 const NOTE: ChatMessage = {
   role: 'system',
   name: null,
   text: 'Earlier turns of this conversation were left out here, since it is longer than can be taken.',
+  attachments: noAttachments,
   toolCalls: [],
   toolCallId: null,
 };

@@ -8,7 +8,7 @@ function message(
   text: string,
   fields: Partial<ChatMessage> = {},
 ): ChatMessage {
-  return { role, text, name: null, toolCalls: [], toolCallId: null, ...fields };
+  return { role, text, name: null, attachments: [], toolCalls: [], toolCallId: null, ...fields };
 }
 
 describe('a single user text', () => {

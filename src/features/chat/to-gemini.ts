@@ -3,8 +3,9 @@ import type { ChatMessage, ChatToolCall } from '@/openai/chat';
 /**
  * The conversation as the one text that the upstream takes. A single user text goes up as it is,
  * unless it is empty: the upstream refuses an empty query.
- * Else each turn stands between tags of its role, system turns first, all else in order; a last
- * assistant turn stays open, so that the model goes on from it. Texts are not changed in any way.
+ * Else each turn stands between tags of its role, with the names of its files, system turns first,
+ * all else in order; a last assistant turn stays open, so that the model goes on from it. Texts are
+ * not changed in any way.
  */
 export function toPrompt(messages: readonly ChatMessage[]): string {
   const [only] = messages;
@@ -17,13 +18,30 @@ export function toPrompt(messages: readonly ChatMessage[]): string {
     .join('\n\n');
 }
 
+/** The name under which a whole conversation goes up as a file. */
+export const CONVERSATION_FILE = 'conversation.txt';
+
+/** A longer last message stands in the file alone. */
+const MAX_REPEATED_CHARACTERS = 20_000;
+
+/** What is asked beside the file that holds the conversation: its last message stands at the end. */
+export function toFilePrompt(messages: readonly ChatMessage[]): string {
+  const note =
+    `The whole conversation so far is in the attached file ${CONVERSATION_FILE}, since it is long. ` +
+    'Read all of it, and answer its last message.';
+  const last = messages.at(-1)?.text ?? '';
+  const isRepeated = last !== '' && last.length <= MAX_REPEATED_CHARACTERS;
+  return isRepeated ? `${note} It is repeated here:\n\n${last}` : note;
+}
+
 function isPrefill({ role, toolCalls }: ChatMessage): boolean {
   return role === 'assistant' && toolCalls.length === 0;
 }
 
 function open(message: ChatMessage): string {
-  const { role, name, toolCallId, toolCalls, text } = message;
-  const tag = openingTag(role, { call_id: toolCallId, name });
+  const { role, name, toolCallId, toolCalls, text, attachments } = message;
+  const files = attachments.map((attachment) => attachment.name).join(', ');
+  const tag = openingTag(role, { call_id: toolCallId, name, files });
   const calls = toolCalls.map(toolCall);
   // Beside calls an empty text is none; elsewhere it is what the caller said.
   const body = text === '' && calls.length > 0 ? calls : [text, ...calls];

@@ -94,8 +94,14 @@ test('usage: the total is the sum, and no prompt is nothing', () => {
 
 test('a whole answer', () => {
   const choices = [
-    { text: 'Hello', reasoning: '', citations: [citation], finishReason: 'stop' as const },
-    { text: '', reasoning: 'Hm.', citations: [], finishReason: 'length' as const },
+    {
+      text: 'Hello',
+      reasoning: '',
+      citations: [citation],
+      images: [],
+      finishReason: 'stop' as const,
+    },
+    { text: '', reasoning: 'Hm.', citations: [], images: [], finishReason: 'length' as const },
   ];
   expect(toChatCompletion({ ...head, choices, counts })).toEqual({
     ...head,

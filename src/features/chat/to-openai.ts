@@ -1,5 +1,11 @@
 import type { Citation } from '@/features/chat/citations';
-import type { Annotation, ChatCompletion, FinishReason, Usage } from '@/openai/completion';
+import type {
+  Annotation,
+  ChatCompletion,
+  ContentPart,
+  FinishReason,
+  Usage,
+} from '@/openai/completion';
 import { SSE_DATA, SSE_END } from '@/openai/sse';
 
 /** What all answers to one request have in common. */
@@ -100,6 +106,8 @@ export interface FinishedChoice {
   /** Empty if the model gave no thoughts. */
   reasoning: string;
   citations: readonly Citation[];
+  /** The addresses of what it made, where they are to stand beside the text and not in it. */
+  images: readonly string[];
   finishReason: FinishReason;
 }
 
@@ -122,11 +130,18 @@ export function toChatCompletion(
   };
 }
 
-function messageOf({ text, reasoning, citations }: FinishedChoice): Message {
-  const message: Message = { role: 'assistant', content: text, refusal: null };
+function messageOf({ text, reasoning, citations, images }: FinishedChoice): Message {
+  const content = images.length === 0 ? text : contentParts(text, images);
+  const message: Message = { role: 'assistant', content, refusal: null };
   if (reasoning !== '') message.reasoning_content = reasoning;
   if (citations.length > 0) message.annotations = toAnnotations(citations);
   return message;
+}
+
+/** The form of an answer that the Python system gave (`image_format: "array"`). */
+function contentParts(text: string, images: readonly string[]): ContentPart[] {
+  const parts = images.map((url): ContentPart => ({ type: 'image_url', image_url: { url } }));
+  return text === '' ? parts : [{ type: 'text', text }, ...parts];
 }
 
 type Message = ChatCompletion['choices'][number]['message'];

@@ -95,7 +95,13 @@ describe('the sessions of accounts that can’t be asked', () => {
   it('leave room for the others, and keep their rows', async () => {
     await setEnabled(one.id, false);
     const name = (number: number) => `collections/c/engines/e/sessions/${number}`;
-    saveSession({ accountId: one.id, name: name(0), createdAtMs: Date.now(), turns: 1 });
+    saveSession({
+      accountId: one.id,
+      name: name(0),
+      createdAtMs: Date.now(),
+      turns: 1,
+      fileIds: null,
+    });
     for (let number = 0; number < 10_000; number++) {
       leaveSession({ accountId: one.id, name: name(number) });
     }
@@ -125,7 +131,7 @@ describe('the sessions that an earlier process has left', () => {
 
 describe('the row of a session', () => {
   it('is that of its account and its name', async () => {
-    const session = { name: 'same', createdAtMs: Date.now(), turns: 1 };
+    const session = { name: 'same', createdAtMs: Date.now(), turns: 1, fileIds: null };
     saveSession({ ...session, accountId: one.id });
     saveSession({ ...session, accountId: two.id });
     expect(await rows()).toHaveLength(2);

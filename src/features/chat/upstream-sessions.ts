@@ -24,6 +24,8 @@ export interface UpstreamSession {
   createdAtMs: number;
   /** Questions that were answered in it. */
   turns: number;
+  /** Its ids of the files that were given to it, by what they are; null if none was. */
+  fileIds: Map<string, string> | null;
 }
 
 type Left = Pick<UpstreamSession, 'accountId' | 'name'>;
@@ -86,7 +88,7 @@ export async function newSession(lease: Lease, signal: CancelSignal): Promise<Up
   });
   // Before the start are those of earlier processes, also when the clock was set back since then.
   const createdAtMs = Math.max(Date.now(), sessions().startedAtMs);
-  const session = { name, accountId: account.id, createdAtMs, turns: 0 };
+  const session = { name, accountId: account.id, createdAtMs, turns: 0, fileIds: null };
   note(session, true);
   return session;
 }

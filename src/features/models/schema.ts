@@ -76,6 +76,22 @@ export const defaultModels: ModelDefinition[] = [
     displayName,
     upstreamModelId: id,
   })),
+  {
+    ...modelDefaults,
+    id: 'gemini-image',
+    displayName: 'Gemini Image',
+    description: 'Makes images.',
+    upstreamModelId: null,
+    tools: ['image'],
+  },
+  {
+    ...modelDefaults,
+    id: 'gemini-video',
+    displayName: 'Gemini Video',
+    description: 'Makes videos.',
+    upstreamModelId: null,
+    tools: ['video'],
+  },
 ];
 
 /** Names that are accepted for a model and not listed. */

@@ -67,7 +67,9 @@ describe('parseLegacyConfig', () => {
     expect(models.map(({ definition, accountIndex }) => [definition.id, accountIndex])).toEqual([
       ['all', null],
       ['one', 0],
+      ['gemini-image', null],
     ]);
+    expect(models[2]?.definition).toMatchObject({ upstreamModelId: null, tools: ['image'] });
     expect(models[0]?.definition).toMatchObject({
       enabled: true,
       contextLength: 32_768,
@@ -77,7 +79,7 @@ describe('parseLegacyConfig', () => {
       displayName: 'One',
       upstreamModelId: 'gemini-2.5-pro',
     });
-    expect(warnings).toHaveLength(3);
+    expect(warnings).toHaveLength(2);
   });
 
   it('leaves out what the database could not take', () => {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { AccountInput } from '@/features/accounts/schema';
 import { type ModelDefinition, modelDefaults } from '@/features/models/schema';
+import type { GeminiTool } from '@/gemini/tools';
 import { AppError } from '@/platform/errors';
 import { isProxyUrl, PROXY_URL_RULE } from '@/platform/proxy-url';
 
@@ -60,7 +61,11 @@ const Model = z.object({
   account_index: number(-1).optional(),
 });
 
-const mediaModels = new Set(['gemini-image', 'gemini-video']);
+/** Values of `api_model_id` that mean a tool, and no upstream model. */
+const mediaTools: Readonly<Record<string, readonly GeminiTool[]>> = {
+  'gemini-image': ['image'],
+  'gemini-video': ['video'],
+};
 
 /**
  * Reads the text of such a file; a single account object is taken too (protocol 3.1).
@@ -167,10 +172,8 @@ function toModel(
     api_model_id: upstreamModelId,
     account_index: at = -1,
   } = legacy.data;
-  if (mediaModels.has(upstreamModelId ?? id)) {
-    warnings.push(`Model ${id} was left out: images and videos are not served yet.`);
-    return null;
-  }
+  const mediaTool = upstreamModelId ?? id;
+  const tools = Object.hasOwn(mediaTools, mediaTool) ? mediaTools[mediaTool] : undefined;
   const accountIndex = at >= 0 ? positions.get(at) : null;
   if (accountIndex === undefined) {
     warnings.push(`Model ${id} was left out: its account ${at + 1} is not in the file.`);
@@ -182,8 +185,8 @@ function toModel(
       id,
       displayName: name ?? id,
       description: description ?? '',
-      upstreamModelId: upstreamModelId ?? null,
-      tools: modelDefaults.tools,
+      upstreamModelId: tools ? null : (upstreamModelId ?? null),
+      tools: tools ?? modelDefaults.tools,
       contextLength: legacy.data.context_length ?? modelDefaults.contextLength,
       maxTokens: legacy.data.max_tokens ?? modelDefaults.maxTokens,
       pricePer1kTokens: legacy.data.price_per_1k_tokens ?? 0,

@@ -1,0 +1,120 @@
+import { randomUUID } from 'node:crypto';
+import { access, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import type { Media } from '@/features/media/media';
+import { thumbnailFile, thumbnailFolder } from '@/features/media/media-folder';
+import { type OpenedMedia, openMedia } from '@/features/media/open-media';
+import { AppError, isAppError } from '@/platform/errors';
+import { PART_EXTENSION } from '@/platform/incoming-file';
+import { log } from '@/platform/log';
+import { makeFolder } from '@/platform/make-folder';
+import { processState } from '@/platform/process-state';
+
+const EDGE_PIXELS = 320;
+// A file of some kilobytes can hold an image that fills the memory.
+const MAX_PIXELS = 100_000_000;
+const MAX_SECONDS = 20;
+// What only the bucket has goes through the memory.
+const MAX_BUCKET_BYTES = 64 * 1_048_576;
+const AT_ONCE = 2;
+
+interface Thumbnails {
+  /** Under way, by the medium's name. */
+  making: Map<string, Promise<string>>;
+  running: number;
+  waiting: (() => void)[];
+}
+
+function thumbnails(): Thumbnails {
+  return processState<Thumbnails>('thumbnails', () => ({
+    making: new Map(),
+    running: 0,
+    waiting: [],
+  }));
+}
+
+/**
+ * The file of an image's thumbnail, WebP of at most 320 pixels; made at the first use.
+ * @throws AppError `not_found` for a video, an image that is gone or one that can't be read;
+ *   `upstream_error` if the bucket that alone has it does not answer
+ */
+export async function thumbnailOf(media: Media): Promise<string> {
+  if (media.kind !== 'image') throw noThumbnail();
+  const file = thumbnailFile(media.name);
+  if (await isThere(file)) return file;
+  const { making } = thumbnails();
+  const underWay = making.get(media.name);
+  if (underWay) return underWay;
+  const made = inTurn(() => make(media, file)).finally(() => making.delete(media.name));
+  making.set(media.name, made);
+  return made;
+}
+
+/** Waits until fewer than two others run. */
+async function inTurn<T>(run: () => Promise<T>): Promise<T> {
+  const state = thumbnails();
+  if (state.running >= AT_ONCE) {
+    await new Promise<void>((resolve) => state.waiting.push(resolve));
+  } else state.running += 1;
+  try {
+    return await run();
+  } finally {
+    // The place goes to the next in the queue.
+    const next = state.waiting.shift();
+    if (next) next();
+    else state.running -= 1;
+  }
+}
+
+async function make(media: Media, file: string): Promise<string> {
+  makeFolder(thumbnailFolder());
+  const part = path.join(
+    /*turbopackIgnore: true*/ thumbnailFolder(),
+    `${randomUUID()}${PART_EXTENSION}`,
+  );
+  const opened = await openMedia(media);
+  try {
+    await writeThumbnail(await sourceOf(opened), part);
+    await rename(part, file);
+    return file;
+  } catch (error) {
+    await rm(part, { force: true });
+    if (isAppError(error)) throw error;
+    log().warn({ mediaId: media.id, err: error }, 'thumbnail can not be made');
+    throw noThumbnail(error);
+  } finally {
+    opened.close();
+  }
+}
+
+async function sourceOf(opened: OpenedMedia): Promise<string | Buffer> {
+  if (opened.from === 'disk') return opened.path;
+  if (opened.bytes > MAX_BUCKET_BYTES) throw noThumbnail();
+  return buffer(await opened.read(null));
+}
+
+async function writeThumbnail(source: string | Buffer, to: string): Promise<void> {
+  const { default: sharp } = await import('sharp');
+  // It would keep files open that are cleaned away.
+  sharp.cache(false);
+  await sharp(source, { limitInputPixels: MAX_PIXELS })
+    .timeout({ seconds: MAX_SECONDS })
+    .autoOrient()
+    .resize({ width: EDGE_PIXELS, height: EDGE_PIXELS, fit: 'inside', withoutEnlargement: true })
+    .webp()
+    .toFile(to);
+}
+
+async function isThere(file: string): Promise<boolean> {
+  try {
+    await access(file);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function noThumbnail(cause?: unknown): AppError {
+  return new AppError('not_found', 'There is no thumbnail of it.', { cause });
+}

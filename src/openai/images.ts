@@ -1,0 +1,139 @@
+import { z } from 'zod';
+import { type ChatAttachment, toAttachment } from '@/openai/attachments';
+import type { Usage } from '@/openai/completion';
+import { listOf, toInvalidRequest } from '@/openai/validation';
+import { AppError } from '@/platform/errors';
+
+/** The most images of one request (contract 8.2). */
+const MAX_IMAGES = 10;
+/** The most pictures that an edit starts from (contract 8.3). */
+export const MAX_EDITED_IMAGES = 16;
+const DEFAULT_MODEL = 'gemini-image';
+
+const word = z.string().max(100).nullish();
+
+/** What both endpoints take. What changes nothing here is checked and has no effect. */
+const common = {
+  prompt: z.string().min(1).max(100_000),
+  model: z.string().min(1).nullish(),
+  n: z.int().min(1).max(MAX_IMAGES).nullish(),
+  response_format: z.enum(['url', 'b64_json']).nullish(),
+  size: z
+    .string()
+    .regex(/^(?:auto|\d{2,5}x\d{2,5})$/)
+    .nullish(),
+  quality: word,
+  style: word,
+  background: word,
+  output_format: z.enum(['png', 'jpeg', 'webp']).nullish(),
+  moderation: word,
+  user: z.string().nullish(),
+};
+
+const Generation = z.object(common);
+
+const EditedImage = z.object({
+  image_url: z.union([z.string(), z.object({ url: z.string() })]).nullish(),
+  file_id: z.string().min(1).max(200).nullish(),
+});
+const Edit = z.object({
+  ...common,
+  images: listOf(EditedImage, { min: 1, max: MAX_EDITED_IMAGES }),
+  mask: EditedImage.nullish(),
+});
+
+/** What a request for images asks for. */
+export interface ImageParameters {
+  model: string;
+  prompt: string;
+  n: number;
+  /** How each is answered. */
+  format: 'url' | 'b64_json';
+  /** The pictures that an edit starts from, its mask last; empty for a generation. */
+  attachments: ChatAttachment[];
+}
+
+/**
+ * Checks the body of `POST /v1/images/generations`.
+ * @throws AppError `invalid_request` with `param`
+ */
+export function parseImageGeneration(body: object): ImageParameters {
+  return toParameters(parse(Generation, body), []);
+}
+
+/**
+ * Checks the JSON body of `POST /v1/images/edits`.
+ * @throws AppError `invalid_request` with `param`
+ */
+export function parseImageEdit(body: object): ImageParameters {
+  const request = parse(Edit, body);
+  const attachments = request.images.map((image, index) => attachmentOf(image, `images[${index}]`));
+  if (request.mask) attachments.push({ ...attachmentOf(request.mask, 'mask'), name: MASK_NAME });
+  return toParameters(request, attachments);
+}
+
+/**
+ * Checks the fields of a form for `POST /v1/images/edits`, whose pictures came as files.
+ * @throws AppError `invalid_request` with `param`
+ */
+export function parseImageEditForm(
+  fields: ReadonlyMap<string, string>,
+  images: readonly ChatAttachment[],
+  mask: ChatAttachment | null,
+): ImageParameters {
+  if (images.length === 0) {
+    throw new AppError('invalid_request', "Missing required parameter: 'image'.", {
+      param: 'image',
+      detail: 'missing_required_parameter',
+    });
+  }
+  const { n, ...texts } = Object.fromEntries(fields);
+  const body = { ...texts, ...(n !== undefined && { n: /^\d+$/.test(n) ? Number(n) : n }) };
+  const attachments = mask ? [...images, { ...mask, name: MASK_NAME }] : [...images];
+  return toParameters(parse(Generation, body), attachments);
+}
+
+const MASK_NAME = 'mask.png';
+
+function parse<T>(schema: z.ZodType<T>, body: object): T {
+  const result = schema.safeParse(body);
+  if (!result.success) throw toInvalidRequest(result.error, body);
+  return result.data;
+}
+
+function toParameters(
+  request: z.infer<typeof Generation>,
+  attachments: ChatAttachment[],
+): ImageParameters {
+  const { prompt, model, n, response_format: format } = request;
+  const hasMask = attachments.some(({ name }) => name === MASK_NAME);
+  const note = `${MASK_NAME} is a mask: change the picture only where the mask is transparent.\n\n`;
+  return {
+    model: (model ?? DEFAULT_MODEL).toWellFormed(),
+    prompt: (hasMask ? note : '') + prompt.toWellFormed(),
+    n: n ?? 1,
+    format: format ?? 'url',
+    attachments,
+  };
+}
+
+function attachmentOf(image: z.infer<typeof EditedImage>, path: string): ChatAttachment {
+  const { image_url: url, file_id: fileId } = image;
+  if (fileId) return { source: 'upload', fileId, name: null, param: `${path}.file_id` };
+  if (url) {
+    const text = typeof url === 'string' ? url : url.url;
+    return toAttachment({ type: 'image_url', image_url: text }, path);
+  }
+  throw new AppError('invalid_request', "Give 'image_url' or 'file_id'.", {
+    param: path,
+    detail: 'missing_required_parameter',
+  });
+}
+
+/** The answer of both endpoints (contract 8.2). */
+export interface ImagesResponse {
+  /** Unix seconds. */
+  created: number;
+  data: ({ url: string } | { b64_json: string })[];
+  usage: Pick<Usage, 'total_tokens'> & { input_tokens: number; output_tokens: number };
+}
