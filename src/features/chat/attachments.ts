@@ -30,6 +30,8 @@ export interface AttachmentScope {
   signal: CancelSignal;
 }
 
+/** Different ones of one request. */
+const MAX_ATTACHMENTS = 100;
 const INLINE_PIECE_BYTES = 196_608;
 const UNKNOWN_TYPE = 'application/octet-stream';
 
@@ -134,7 +136,8 @@ export class Attachments {
 
 /**
  * The attachments of a conversation, each with a name of its own; null if there are none.
- * @throws AppError `not_found` for a file that is not there, or is another key's
+ * @throws AppError `not_found` for a file that is not there, or is another key's; `invalid_request`
+ *   if there are too many
  */
 export async function attachmentsOf(
   messages: readonly ChatMessage[],
@@ -148,6 +151,7 @@ export async function attachmentsOf(
     const attachments: ChatAttachment[] = [];
     for (const attachment of message.attachments) {
       const identity = identityOf(attachment);
+      if (!names.has(identity) && names.size === MAX_ATTACHMENTS) throw tooMany(attachment);
       // The same file is the same to the model, however often it is named.
       const name = names.get(identity) ?? free(await nameOf(attachment, scope.keyId), taken);
       names.set(identity, name);
@@ -156,6 +160,11 @@ export async function attachmentsOf(
     named.push({ ...message, attachments });
   }
   return new Attachments(named, scope);
+}
+
+function tooMany({ param }: ChatAttachment): AppError {
+  const message = `A request may bring ${MAX_ATTACHMENTS} different files along.`;
+  return new AppError('invalid_request', message, { param, detail: 'too_many_files' });
 }
 
 async function nameOf(attachment: ChatAttachment, keyId: string): Promise<string> {

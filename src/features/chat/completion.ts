@@ -13,6 +13,10 @@ import { settings } from '@/features/settings/settings';
 import { quotaKindOf } from '@/gemini/tools';
 import type { ChatCompletionParameters } from '@/openai/chat';
 import { Cancellation, type CancelSignal } from '@/platform/cancellation';
+import { inParallel } from '@/platform/parallel';
+
+/** Attachments of one request that are fetched at the same time. */
+const PARALLEL_FETCHES = 4;
 
 /** Who asks, and how. */
 export interface Caller {
@@ -122,7 +126,9 @@ async function* withAttachments(
     const { messages } = attachments;
     const lastReply = messages.findLastIndex(({ role }) => role === 'assistant');
     const news = messages.slice(lastReply + 1).flatMap((message) => message.attachments);
-    for (const attachment of news) await attachments.open(attachment);
+    await inParallel(news, PARALLEL_FETCHES, async (attachment) => {
+      await attachments.open(attachment);
+    });
     yield* answered;
   } finally {
     await attachments.release();

@@ -11,6 +11,7 @@ import { mediaLink, mediaMarkdown } from '@/openai/media-links';
 import { Cancellation, type CancelSignal } from '@/platform/cancellation';
 import { isAppError } from '@/platform/errors';
 import { log } from '@/platform/log';
+import { inParallel } from '@/platform/parallel';
 
 /** A file that an answer has made: to be fetched by its id, or here already. */
 export interface Generated {
@@ -51,29 +52,19 @@ export async function keepGenerated(
   const listed =
     toFetch.length === 0 ? [] : await listFiles(lease, sessionName, toFetch.length, signal);
   const byId = new Map(listed.map((metadata) => [metadata.fileId, metadata]));
-  const queue = [...files.entries()].map(([id, file], place) => ({ id, file, place }));
-  const kept: (Media | null)[] = [];
-  const worker = async () => {
-    for (let next = queue.shift(); next; next = queue.shift()) {
-      const { id, file, place } = next;
-      const known = byId.get(id);
-      const fetch = (download: CancelSignal) =>
-        file.base64 === undefined
-          ? fetchFile(lease, known?.sessionName ?? sessionName, id, known?.mimeType, download)
-          : decoded(file.base64, file.mimeType);
-      kept[place] = await keep(lease, question, file, known, fetch, signal);
-    }
-  };
-  const workers = Array.from({ length: PARALLEL_DOWNLOADS }, worker);
-  try {
-    await Promise.all(workers);
-  } finally {
-    queue.length = 0;
-    await Promise.allSettled(workers);
-  }
-  return kept.flatMap((media) =>
-    media ? [{ ...media, url: mediaUrl(media, question.mediaBaseUrl) }] : [],
-  );
+  const kept = new Map<string, Media | null>();
+  await inParallel(files, PARALLEL_DOWNLOADS, async ([id, file]) => {
+    const known = byId.get(id);
+    const fetch = (download: CancelSignal) =>
+      file.base64 === undefined
+        ? fetchFile(lease, known?.sessionName ?? sessionName, id, known?.mimeType, download)
+        : decoded(file.base64, file.mimeType);
+    kept.set(id, await keep(lease, question, file, known, fetch, signal));
+  });
+  return [...files.keys()].flatMap((id) => {
+    const media = kept.get(id);
+    return media ? [{ ...media, url: mediaUrl(media, question.mediaBaseUrl) }] : [];
+  });
 }
 
 /**

@@ -8,6 +8,7 @@ import type { ChatAttachment } from '@/openai/attachments';
 import type { ChatMessage } from '@/openai/chat';
 import type { CancelSignal } from '@/platform/cancellation';
 import { AppError, isAppError } from '@/platform/errors';
+import { inParallel } from '@/platform/parallel';
 
 /** Of one request at the same time. */
 const PARALLEL_UPLOADS = 3;
@@ -34,21 +35,10 @@ export async function uploadAttachments(
   session.fileIds ??= new Map();
   const { fileIds } = session;
   const missing = [...wanted].filter(([identity]) => !fileIds.has(identity));
-  const worker = async () => {
-    for (let next = missing.shift(); next; next = missing.shift()) {
-      const [identity, attachment] = next;
-      const file = await attachments.open(attachment).catch(asGeminiError);
-      fileIds.set(identity, await upload(lease, session, file, attachment.param, signal));
-    }
-  };
-  const workers = Array.from({ length: PARALLEL_UPLOADS }, worker);
-  try {
-    await Promise.all(workers);
-  } finally {
-    // The others must not go on in a session that was given up.
-    missing.length = 0;
-    await Promise.allSettled(workers);
-  }
+  await inParallel(missing, PARALLEL_UPLOADS, async ([identity, attachment]) => {
+    const file = await attachments.open(attachment).catch(asGeminiError);
+    fileIds.set(identity, await upload(lease, session, file, attachment.param, signal));
+  });
   return [...wanted.keys()].flatMap((identity) => fileIds.get(identity) ?? []);
 }
 
