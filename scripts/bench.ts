@@ -6,10 +6,13 @@ import { parseArgs } from 'node:util';
 import { measureContinuation } from './bench/continuation';
 import { setUp } from './bench/equipment';
 import { measureFirstByte } from './bench/first-byte';
+import { measureMedia } from './bench/media';
 import { measurePool } from './bench/pool';
 import {
   continuationReport,
   firstByteReport,
+  mediaFailure,
+  mediaReport,
   poolReport,
   soakFailure,
   soakReport,
@@ -21,10 +24,11 @@ import { measureThroughput, type Plan } from './bench/throughput';
 
 const help = `Usage: npm run bench -- [options]
 
-Without options: pool, sessions, throughput and soak, about ten minutes; rewrites the figures in docs/benchmarks.md.
+Without options: pool, sessions, throughput, media and soak, about ten minutes; rewrites the figures in docs/benchmarks.md.
 
   --pool        the choice among 10 to 10,000 accounts alone
   --sessions    what is remembered of conversations, and the stock of sessions, alone
+  --media       large files alone: what they do to the memory
   --soak        the soak alone: 500 streams of 30 s at once
   --seconds N   throughput alone, with rounds of N seconds (5 without this)
   --quick       throughput alone, a short round each; docs/benchmarks.md stays as it is
@@ -43,7 +47,7 @@ else await bench();
 
 async function bench(): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130));
-  const isWhole = !values.soak && !values.quick && values.seconds === undefined;
+  const isWhole = !values.soak && !values.media && !values.quick && values.seconds === undefined;
   if (isWhole && !values.sessions) {
     const report = poolReport(measurePool());
     console.log(`${report}\n`);
@@ -64,13 +68,22 @@ async function bench(): Promise<void> {
       writeSection('first-byte', report);
       if (values.sessions) return;
     }
-    if (!values.soak) {
+    if (!values.soak && !values.media) {
       const plan = planOf();
       const report = throughputReport(await measureThroughput(equipment, plan), plan);
       console.log(report);
       if (!values.quick) writeSection('bench', report);
     }
-    if (isPart && !values.soak) return;
+    if (isPart && !values.soak && !values.media) return;
+    if (!values.soak) {
+      const figures = await measureMedia(equipment);
+      const report = mediaReport(figures);
+      console.log(`\n${report}`);
+      writeSection('media', report);
+      const failure = mediaFailure(figures);
+      if (failure) fail(failure);
+      if (values.media) return;
+    }
     const result = await soak(equipment);
     const report = soakReport(result);
     console.log(`\n${report}`);
@@ -88,6 +101,7 @@ function readOptions() {
       options: {
         pool: { type: 'boolean', default: false },
         sessions: { type: 'boolean', default: false },
+        media: { type: 'boolean', default: false },
         soak: { type: 'boolean', default: false },
         seconds: { type: 'string' },
         quick: { type: 'boolean', default: false },

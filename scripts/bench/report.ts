@@ -4,6 +4,7 @@ import path from 'node:path';
 import { projectRoot } from '../../e2e/support/data-folder';
 import type { ContinuationFigures } from './continuation';
 import type { FirstByteFigures } from './first-byte';
+import { type MediaFigures, mediaLimits } from './media';
 import type { PoolFigures } from './pool';
 import { type SoakResult, soakLimits } from './soak';
 import type { Comparison, Figures, Plan, Throughput } from './throughput';
@@ -12,7 +13,7 @@ const document = path.join(projectRoot, 'docs/benchmarks.md');
 const GIB = 1_073_741_824;
 
 /** The part of docs/benchmarks.md that a run rewrites. */
-export type Section = 'bench' | 'continuation' | 'first-byte' | 'pool' | 'soak';
+export type Section = 'bench' | 'continuation' | 'first-byte' | 'media' | 'pool' | 'soak';
 
 /** What was measured, as Markdown. */
 export function throughputReport({ standIn, comparisons }: Throughput, plan: Plan): string {
@@ -154,6 +155,39 @@ export function soakReport(result: SoakResult): string {
       ],
     ),
   ].join('\n');
+}
+
+/** What large files do to the server's memory, as Markdown. */
+export function mediaReport(figures: MediaFigures[]): string {
+  return [
+    conditions(),
+    '',
+    ...table(
+      [
+        'Way',
+        'MB',
+        'seconds',
+        'MB/s',
+        'RSS before MB',
+        `RSS growth MB (limit ${mediaLimits.rssGrowthMb})`,
+      ],
+      figures.map(({ way, bytes, elapsedMs, rssBeforeMb, rssGrowthMb }) => [
+        way,
+        whole(bytes / 1_000_000),
+        tenths(elapsedMs / 1_000),
+        whole(bytes / 1_000 / elapsedMs),
+        whole(rssBeforeMb),
+        tenths(rssGrowthMb),
+      ]),
+    ),
+  ].join('\n');
+}
+
+/** Which way of large files took more memory than it may, in words; null if none did. */
+export function mediaFailure(figures: MediaFigures[]): string | null {
+  const beyond = figures.filter(({ rssGrowthMb }) => rssGrowthMb > mediaLimits.rssGrowthMb);
+  if (beyond.length === 0) return null;
+  return `Memory grew by more than ${mediaLimits.rssGrowthMb} MB: ${beyond.map(({ way }) => way).join(', ')}.`;
 }
 
 /** What of the soak is beyond its limit, in words; null if all is well. */
