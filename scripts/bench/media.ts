@@ -1,3 +1,5 @@
+import { Readable } from 'node:stream';
+import { request } from 'undici';
 import { stopNode } from './children';
 import { type Equipment, type Program, startServer } from './equipment';
 import { rssMb } from './process-figures';
@@ -108,22 +110,21 @@ class Client {
       for (let left = bytes; left > 0; left -= piece.length) yield piece.subarray(0, left);
       yield Buffer.from(`\r\n--${boundary}--\r\n`);
     };
-    const { id } = await this.#post('/files', ReadableStream.from(stream()), {
+    const { id } = await this.#post('/files', Readable.from(stream()), {
       'content-type': `multipart/form-data; boundary=${boundary}`,
     });
     return id;
   }
 
-  async #post(path: string, body: BodyInit, headers: Record<string, string> = {}) {
-    const response = await fetch(`${this.#url}${path}`, {
+  async #post(path: string, body: string | Readable, headers: Record<string, string> = {}) {
+    const { statusCode, body: reply } = await request(`${this.#url}${path}`, {
       method: 'POST',
       headers: { ...this.#authorization, ...headers },
       body,
-      duplex: 'half',
     });
-    const answer = await response.json();
-    if (!response.ok) throw new Error(`${path}: ${response.status} ${JSON.stringify(answer)}`);
-    return answer;
+    const text = await reply.text();
+    if (statusCode !== 200) throw new Error(`${path}: ${statusCode} ${text}`);
+    return JSON.parse(text);
   }
 }
 

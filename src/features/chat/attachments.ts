@@ -134,16 +134,20 @@ export class Attachments {
   }
 }
 
+/** Whether a conversation brings anything along. */
+export function hasAttachments(messages: readonly ChatMessage[]): boolean {
+  return messages.some(({ attachments }) => attachments.length > 0);
+}
+
 /**
- * The attachments of a conversation, each with a name of its own; null if there are none.
+ * The attachments of a conversation, each with a name of its own.
  * @throws AppError `not_found` for a file that is not there, or is another key's; `invalid_request`
  *   if there are too many
  */
 export async function attachmentsOf(
   messages: readonly ChatMessage[],
   scope: AttachmentScope,
-): Promise<Attachments | null> {
-  if (messages.every(({ attachments }) => attachments.length === 0)) return null;
+): Promise<Attachments> {
   const taken = new Set<string>();
   const names = new Map<string, string>();
   const named: ChatMessage[] = [];

@@ -2,7 +2,7 @@ import type { Lease } from '@/features/accounts/lease';
 import { withAccount } from '@/features/accounts/pool';
 import type { Trace } from '@/features/accounts/trace';
 import { answer, type Choice, newChoice, type Piece } from '@/features/chat/answer';
-import { type Attachments, attachmentsOf } from '@/features/chat/attachments';
+import { type Attachments, attachmentsOf, hasAttachments } from '@/features/chat/attachments';
 import { accountOfConversation } from '@/features/chat/conversations';
 import { merge } from '@/features/chat/merge';
 import { type Question, questionOf } from '@/features/chat/question';
@@ -69,7 +69,8 @@ export async function createCompletion(
   const isConversation = tool === undefined;
   const who = { keyId: key.id, languageCode, mediaBaseUrl, isConversation };
   const scope = { keyId: key.id, mediaBaseUrl, limits, signal };
-  const attachments = await attachmentsOf(parameters.messages, scope);
+  const { messages } = parameters;
+  const attachments = hasAttachments(messages) ? await attachmentsOf(messages, scope) : null;
   const question = questionOf(parameters, attachments, model, who, limits);
   const { thread, conversationId } = question;
   let choices: Choice[] = [];
