@@ -150,8 +150,9 @@ async function contentReply(
     etag,
     'cache-control': cacheControl,
     'accept-ranges': 'bytes',
-    // What was generated must not run in our origin, whatever a browser takes it for.
-    'content-security-policy': "default-src 'none'; sandbox",
+    // What was generated must not run in our origin, whatever a browser takes it for. A browser shows a
+    // video in a page of its own making, which loads it from this address.
+    'content-security-policy': "default-src 'none'; media-src 'self'; sandbox",
     'cross-origin-resource-policy': 'cross-origin',
   };
   const end = (status: number, broken: AppError | null) => {

@@ -111,7 +111,7 @@ describe('replies', () => {
     row('upload', 413, '<html>', 'request', 'FILE_TOO_LARGE'),
     row('upload', 401, googleError(401, 'UNAUTHENTICATED'), 'credential', 'UNAUTHENTICATED'),
     row('upload', 404, googleError(404, 'NOT_FOUND'), 'state', 'NOT_FOUND'),
-    row('upload', 429, '', 'quota', null),
+    row('upload', 429, '', 'overload', null),
     row('upload', 503, '', 'upstream', null),
     row('files', 404, googleError(404, 'NOT_FOUND'), 'upstream', 'NOT_FOUND'),
     row('download', 401, '', 'credential', null),

@@ -35,7 +35,7 @@ export interface EndpointOptions {
   logged: boolean;
 }
 
-const exposed = 'x-request-id, retry-after';
+const exposed = 'x-request-id, retry-after, x-should-retry';
 
 /**
  * Makes an address of `/v1`: API key first, then method, then the handler; every failure becomes
