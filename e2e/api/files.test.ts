@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import http from 'node:http';
@@ -11,6 +10,7 @@ import { rssMb } from '../../scripts/bench/process-figures';
 import { createKey } from '../support/commands';
 import { eventually, type Pool, startPool } from '../support/pool';
 import { startServer } from '../support/server';
+import { takeRoom } from '../support/short-room';
 
 const MIB = 1_048_576;
 const NO_RETRIES = { maxRetries: 0 };
@@ -303,28 +303,9 @@ it('outlive a crash; an upload that it cuts off is cleaned away', async () => {
 });
 
 describe('where room is short', () => {
-  /** How to take the room for more than a few MB away; null where neither way is allowed. */
-  function takeRoom(pool: Pool): { giveBack(): void } | null {
-    const folder = filesFolder(pool);
-    const run = (command: string, ...args: string[]) => {
-      try {
-        execFileSync(command, args, { stdio: 'ignore' });
-        return true;
-      } catch {
-        return false;
-      }
-    };
-    fs.mkdirSync(folder, { recursive: true });
-    if (run('mount', '-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', folder)) {
-      return { giveBack: () => run('umount', folder) };
-    }
-    const { pid } = pool.server;
-    return run('prlimit', `--pid=${pid}`, `--fsize=${4 * MIB}`) ? { giveBack() {} } : null;
-  }
-
   it('a full disk is told, and nothing stays', async (context) => {
     const pool = await startPool({ accounts: 0 });
-    const room = takeRoom(pool);
+    const room = takeRoom(filesFolder(pool), pool.server.pid);
     try {
       context.skip(room === null, 'neither a mount nor a limit is allowed here');
       const small = await send(pool, randomBytes(MIB));
@@ -334,7 +315,7 @@ describe('where room is short', () => {
       expect(await contentOf(pool, (await send(pool, 'x')).id)).toEqual(Buffer.from('x'));
     } finally {
       await pool.close();
-      room?.giveBack();
+      room?.end();
     }
   });
 

@@ -1,8 +1,9 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { build } from 'esbuild';
-import { type Browser, chromium } from 'playwright';
+import type { Browser } from 'playwright';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { launchBrowser } from '../support/browser';
 import { type Pool, startPool } from '../support/pool';
 
 const program = `
@@ -33,16 +34,6 @@ const program = `
   };
 `;
 
-/** Chromium as Debian has it, kept from calling home. */
-const ARGUMENTS = [
-  '--no-sandbox',
-  '--disable-quic',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-  '--no-first-run',
-];
-
 describe('in a browser', () => {
   let pool: Pool;
   let site: Server;
@@ -67,10 +58,7 @@ describe('in a browser', () => {
           : '<!doctype html><link rel="icon" href="data:,"><script type="module" src="/program.js"></script>',
       );
     }).listen(0, '127.0.0.1');
-    browser = await chromium.launch({
-      ...(process.env.CHROMIUM_PATH && { executablePath: process.env.CHROMIUM_PATH }),
-      args: ARGUMENTS,
-    });
+    browser = await launchBrowser();
   });
   afterAll(async () => {
     await browser?.close();

@@ -147,7 +147,7 @@ async function nameNewFile(
 
 function pictureOf(directive: Directive, seed: string): Buffer {
   const width = directive.number('width', defaultSide);
-  return makePng(seed, width, directive.number('height', width));
+  return makePng(seed, width, directive.number('height', width), directive.number('bytes', 0));
 }
 
 function clipTypeOf(directive: Directive): 'mp4' | 'webm' {
