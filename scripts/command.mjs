@@ -8,7 +8,7 @@ import { ensureInstalled } from './bootstrap/install.mjs';
 import { ensureMigrated } from './bootstrap/migrate.mjs';
 import { at, loadEnvironment, runMain, ScriptFailure, urlOf } from './bootstrap/project.mjs';
 
-const names = ['key', 'account', 'model', 'media', 'settings', 'doctor', 'bench'];
+const names = ['key', 'account', 'model', 'files', 'media', 'settings', 'doctor', 'bench'];
 
 await runMain(async () => {
   const [name, ...args] = process.argv.slice(2);

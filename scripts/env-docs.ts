@@ -70,8 +70,8 @@ const meanings: Record<keyof Settings, Record<Language, string>> = {
     zh: '上游会话回答这么多次提问后不再续用。',
   },
   promptTooLong: {
-    en: 'A conversation longer than the upstream takes: `refuse` it with `context_length_exceeded`, `drop_oldest`: leave out its oldest turns and tell the model so, or `attach`: send all but the last turn as a text file.',
-    zh: '对话超出上游长度时：`refuse` 返回 `context_length_exceeded`；`drop_oldest` 省略最早的若干轮，并告知模型；`attach` 把最后一轮之外的内容作为文本文件上传。',
+    en: 'A conversation longer than the upstream takes: `refuse` it with `context_length_exceeded`, `drop_oldest`: leave out its oldest turns and tell the model so, or `attach`: send it as a text file, with the last turn beside it.',
+    zh: '对话超出上游长度时：`refuse` 返回 `context_length_exceeded`；`drop_oldest` 省略最早的若干轮，并告知模型；`attach` 把整段对话作为文本文件上传，并另附最后一轮。',
   },
   sessionStockPerAccount: {
     en: 'Upstream sessions that each account in use has ready, so that a new conversation waits for one upstream call and not for two. 0: none.',
@@ -174,8 +174,8 @@ const meanings: Record<keyof Settings, Record<Language, string>> = {
     zh: '媒体链接的基地址。未设置时取 `PUBLIC_URL`，再取请求自身的地址。',
   },
   cfbedUrl: {
-    en: 'Upload address of a CloudFlare-ImgBed, such as `https://img.example.com/upload`. None, here and below: the variable of the same name.',
-    zh: 'CloudFlare-ImgBed 的上传地址，例如 `https://img.example.com/upload`。本项及以下各项未设置时取同名环境变量。',
+    en: 'Upload address of a CloudFlare-ImgBed, such as `https://img.example.com/upload`. None, here and below: as its variable says, where there is one.',
+    zh: 'CloudFlare-ImgBed 的上传地址，例如 `https://img.example.com/upload`。本项及以下各项未设置时，取对应的环境变量（如有）。',
   },
   cfbedToken: { en: 'Its upload token. Encrypted at rest.', zh: '其上传令牌。加密存储。' },
   cfbedPublicUrl: {

@@ -13,7 +13,8 @@ await runCommand(HELP, async ([verb, name, value, ...rest]) => {
   if (verb === 'list' && name === undefined) return list();
   if (name === undefined) return false;
   if (verb === 'set' && value !== undefined) {
-    await updateSettings({ [settingName(name)]: parseValue(value) });
+    const setting = settingName(name);
+    await updateSettings({ [setting]: parseValue(setting, value) });
   } else if (verb === 'reset' && value === undefined) {
     await resetSettings([settingName(name)]);
   } else {
@@ -50,13 +51,18 @@ function settingName(name: string): keyof Settings {
   throw new AppError('not_found', `There is no setting ${name}. See: npm run settings -- list`);
 }
 
-/** A number, true, false or null is meant as such; everything else is text. */
-function parseValue(text: string): unknown {
+/** A number, true, false or null is meant as such, unless the setting is a text. */
+function parseValue(name: keyof Settings, text: string): unknown {
   if (text === 'none') return null;
+  if (isText(name)) return text;
   try {
     const value: unknown = JSON.parse(text);
     return typeof value === 'object' && value !== null ? text : value;
   } catch {
     return text;
   }
+}
+
+function isText(name: keyof Settings): boolean {
+  return Settings.shape[name].safeParse('1').success;
 }

@@ -2,7 +2,9 @@ import path from 'node:path';
 import { saveCredentials } from '@/features/accounts/credentials';
 import { startTokenRenewal, stopTokenRenewal } from '@/features/accounts/token-renewal';
 import { startSessionUpkeep, stopSessionUpkeep } from '@/features/chat/upkeep';
-import { failUnfinishedVideoJobs, stopVideoJobs } from '@/features/chat/video-jobs';
+import { failUnfinishedVideoJobs } from '@/features/chat/video-jobs';
+import { stopVideoJobs } from '@/features/chat/video-work';
+import { stopBucketUploads } from '@/features/media/bucket-uploads';
 import { openDataFolder } from '@/features/settings/data-folder';
 import { prepareFirstStart } from '@/features/transfer/first-start';
 import { startJobs, stopJobs } from '@/jobs/scheduler';
@@ -47,6 +49,7 @@ const STEP_MS = 5_000;
 export async function shutDown(): Promise<void> {
   await step('jobs', stopJobs);
   await step('video jobs', stopVideoJobs);
+  await step('bucket uploads', stopBucketUploads);
   stopTokenRenewal();
   await step('sessions', stopSessionUpkeep);
   stopCachedTables();

@@ -17,9 +17,10 @@ const NO_RETRIES = { maxRetries: 0 };
 
 const filesFolder = ({ server }: Pool) => path.join(server.dataDir, 'files');
 
-/** The names in the folder of files; none if there is no folder. */
+/** The names in the folder of files, without its mark; none if there is no folder. */
 function inFolder(pool: Pool): string[] {
-  return fs.existsSync(filesFolder(pool)) ? fs.readdirSync(filesFolder(pool)) : [];
+  if (!fs.existsSync(filesFolder(pool))) return [];
+  return fs.readdirSync(filesFolder(pool)).filter((name) => !name.startsWith('.'));
 }
 
 async function send(pool: Pool, text: string | Buffer, name = 'a.txt', more: object = {}) {

@@ -23,14 +23,15 @@ const lastTurn = () => pool.standIn.sessions.turns.at(-1);
 describe('images.generate', () => {
   it('gives an address by default, and the model may do nothing but draw', async () => {
     const { data, created, usage } = await pool.client.images.generate({ prompt: 'A cat' });
+    // At once: the session is soon deleted.
+    expect(lastTurn()).toMatchObject({ prompt: 'A cat', modelId: null });
+    expect(lastTurn()?.request.toolsSpec).toEqual({ imageGenerationSpec: {} });
     expect(data).toHaveLength(1);
     const response = await fetch(data?.[0]?.url ?? '');
     expect(response.headers.get('content-type')).toBe('image/png');
     expect(sha256(Buffer.from(await response.arrayBuffer()))).toBe(made()[0]?.sha256);
     expect(created).toBeGreaterThan(1_000_000_000);
     expect(usage?.total_tokens).toBeGreaterThan(0);
-    expect(lastTurn()).toMatchObject({ prompt: 'A cat', modelId: null });
-    expect(lastTurn()?.request.toolsSpec).toEqual({ imageGenerationSpec: {} });
   });
 
   it('gives the bytes on demand, and n of them', async () => {
@@ -50,6 +51,31 @@ describe('images.generate', () => {
     expect(data).toHaveLength(3);
     expect(lastTurn()?.modelId).toBe('gemini-2.5-pro');
     expect(lastTurn()?.request.toolsSpec).toEqual({ imageGenerationSpec: {} });
+  });
+
+  it('gives what there is when a part of n fails for good, and the log tells', async () => {
+    const fault = { on: 'streamAssist', scenario: 'text value=No', times: 1 } as const;
+    pool.standIn.setFault('demo-2', fault);
+    const answer = pool.client.images.generate({ prompt: 'Cats', n: 3 });
+    const { data, response } = await answer.withResponse();
+    expect(data.data).toHaveLength(2);
+    const requestId = response.headers.get('x-request-id') ?? 'none';
+    await eventually(() =>
+      pool.server
+        .output()
+        .split('\n')
+        .some(
+          (line) => line.includes('a question for one image failed') && line.includes(requestId),
+        ),
+    );
+    // The waits and tries of all three make one row.
+    let rows: Record<string, unknown>[] = [];
+    await eventually(async () => {
+      const sql = 'SELECT "status", "tries" FROM "RequestLog" WHERE "requestId" = ?';
+      rows = await query(pool.server.dataDir, { sql, args: [requestId] });
+      return rows.length === 1;
+    });
+    expect(rows[0]).toMatchObject({ status: 200, tries: 3 });
   });
 
   it('takes several of one answer', async () => {
@@ -88,6 +114,11 @@ describe('images.generate', () => {
     }
     expect((await pool.client.images.generate({ prompt: 'A cat' })).data).toHaveLength(1);
   });
+
+  it('gives n of them though an account fails', async () => {
+    pool.standIn.setFault('demo-1', { on: 'streamAssist', scenario: 'http status=500' });
+    expect((await pool.client.images.generate({ prompt: 'Cats', n: 3 })).data).toHaveLength(3);
+  });
 });
 
 describe('images.edit', () => {
@@ -107,7 +138,7 @@ describe('images.edit', () => {
     const one = await toFile(picture, 'a.png', { type: 'image/png' });
     const mask = await toFile(picture, 'any.png', { type: 'image/png' });
     await pool.client.images.edit({ prompt: 'Redder', image: one, mask, n: 1 });
-    expect(lastTurn()?.files.map(({ fileName }) => fileName)).toEqual(['a.png', 'mask.png']);
+    expect(lastTurn()?.files.map(({ fileName }) => fileName)).toEqual(['mask.png', 'a.png']);
     expect(lastTurn()?.prompt).toMatch(/mask.*Redder$/s);
   });
 
@@ -123,6 +154,49 @@ describe('images.edit', () => {
     const response = await pool.call('/v1/images/edits', { prompt: 'Redder', images });
     expect(response.status).toBe(200);
     expect(lastTurn()?.files).toMatchObject([{ sha256: sha256(picture) }, {}]);
+  });
+
+  it('calls the mask what the model is told, whatever the files are called', async () => {
+    const upload = async (name: string) => {
+      const file = await toFile(makePng(name, 4, 4), name);
+      return (await pool.client.files.create({ file, purpose: 'vision' })).id;
+    };
+    const [maskId, imageId] = [await upload('outline.png'), await upload('mask.png')];
+    const body = { prompt: 'Redder', images: [{ file_id: imageId }], mask: { file_id: maskId } };
+    expect((await pool.call('/v1/images/edits', body)).status).toBe(200);
+    const sums = ['outline.png', 'mask.png'].map((name) => sha256(makePng(name, 4, 4)));
+    expect(lastTurn()?.files).toMatchObject([
+      { fileName: 'mask.png', sha256: sums[0] },
+      { fileName: 'mask-2.png', sha256: sums[1] },
+    ]);
+    expect(lastTurn()?.prompt).toMatch(/mask\.png is a mask.*Redder$/s);
+
+    const image = await toFile(picture, 'mask.png', { type: 'image/png' });
+    const mask = await toFile(makePng('mask', 4, 4), 'mask.png', { type: 'image/png' });
+    await pool.client.images.edit({ prompt: 'Redder', image, mask });
+    expect(lastTurn()?.files).toMatchObject([
+      { fileName: 'mask.png', sha256: sha256(makePng('mask', 4, 4)) },
+      { fileName: 'mask-2.png', sha256: sha256(picture) },
+    ]);
+  });
+
+  it('takes no picture for a mask that was not sent as one', async () => {
+    const image = await toFile(picture, 'mask.png', { type: 'image/png' });
+    await pool.client.images.edit({ prompt: 'Redder', image });
+    expect(lastTurn()).toMatchObject({ prompt: expect.not.stringContaining('is a mask') });
+    expect(lastTurn()?.files.map(({ fileName }) => fileName)).toEqual(['mask.png']);
+  });
+
+  it('refuses the 17th picture, however the fields are called', async () => {
+    const form = new FormData();
+    form.set('prompt', 'Redder');
+    const blob = new Blob([new Uint8Array(picture)], { type: 'image/png' });
+    for (let number = 0; number < 17; number += 1) {
+      form.append(number < 9 ? 'image' : 'image[]', blob, `${number}.png`);
+    }
+    const response = await pool.call('/v1/images/edits', undefined, { method: 'POST', body: form });
+    expect([response.status, (await response.json()).error.param]).toEqual([400, 'image']);
+    expect(pool.standIn.sessions.turns).toHaveLength(0);
   });
 
   it('needs a picture', async () => {

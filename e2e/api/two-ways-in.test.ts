@@ -1,6 +1,11 @@
+import { createHash } from 'node:crypto';
+import fs from 'node:fs';
 import { gzipSync } from 'node:zlib';
+import { toFile } from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Pool, question, startPool } from '../support/pool';
+import { makePng } from '../stand-in/png';
+import { lastSum, makeMedium, sumAt } from '../support/media';
+import { eventually, type Pool, question, startPool } from '../support/pool';
 import type { Way } from '../support/server';
 
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
@@ -26,6 +31,20 @@ const PATHS = [
   '/v1/files/no-such-file',
   '/v1/files/no-such-file/content',
   '/v1/files/no/such/file',
+  '/v1/images/generations',
+  '/v1/images/edits',
+  '/v1/images/variations',
+  '/v1/images',
+  '/v1/videos',
+  '/v1/videos/',
+  '/v1/videos?limit=0',
+  '/v1/videos/x',
+  '/v1/videos/x/content',
+  '/v1/videos/x/remix',
+  `/image/${'0'.repeat(32)}.png`,
+  '/image/a/b',
+  '/image/%2e%2e%2fpool.db',
+  `/video/${'0'.repeat(32)}.mp4?thumbnail`,
   '/v1/embeddings',
   '/v1/nothing/here',
 ];
@@ -55,6 +74,40 @@ async function answerOf(response: Response) {
       .replace(/"created":\d+/g, '"created":0')
       .replace(/"timestamp":"[^"]+"/g, '"timestamp":"T"'),
   };
+}
+
+/**
+ * The same for a medium, whose bytes and name are other ones each time. Next gives no length of what
+ * a route answers, and adds its own words to `vary`.
+ */
+async function mediumAt(address: string, init: RequestInit) {
+  const response = await fetch(address, init);
+  const { headers } = response;
+  const { byteLength } = await response.arrayBuffer();
+  const isPicture = /png|webp/.test(headers.get('content-type') ?? '');
+  const differing = ['date', 'connection', 'keep-alive', 'transfer-encoding', 'content-length'];
+  const own = [...headers].filter(
+    ([name]) => !differing.includes(name) && !['vary', 'etag', 'x-request-id'].includes(name),
+  );
+  return {
+    status: response.status,
+    headers: Object.fromEntries(own),
+    has: [headers.has('etag'), headers.has('x-request-id')],
+    bytes: isPicture ? null : byteLength,
+  };
+}
+
+/** What a process has open, on Linux. */
+function openFiles(pid: number): string[] {
+  const folder = `/proc/${pid}/fd`;
+  return fs.readdirSync(folder).flatMap((name) => {
+    try {
+      return [fs.readlinkSync(`${folder}/${name}`)];
+    } catch {
+      // It was closed meanwhile.
+      return [];
+    }
+  });
 }
 
 describe('both ways in give the same answers', () => {
@@ -142,6 +195,56 @@ describe('both ways in give the same answers', () => {
     for (const way of Object.values(pools)) {
       expect(way.standIn.sessions.turns.at(-1)?.prompt).toHaveLength(text.length + 17);
     }
+  });
+
+  it('what was made: whole, in part, small, and not again to whom has it', async () => {
+    const answers = await Promise.all(
+      (['custom', 'next'] as const).map(async (way) => {
+        const pool = pools[way];
+        const [picture, video] = [await makeMedium(pool, 'image'), await makeMedium(pool, 'video')];
+        const name = picture.split('/').at(-1) ?? '';
+        const asked: [string, RequestInit][] = [
+          [picture, {}],
+          [picture, { method: 'HEAD' }],
+          [picture, { headers: { 'if-none-match': `"${name}"` } }],
+          [`${picture}?thumbnail`, {}],
+          [picture.replace('/image/', '/video/'), {}],
+          [video, { headers: { range: 'bytes=5-99' } }],
+          [video, { headers: { range: 'bytes=-7' } }],
+          [video, { headers: { range: 'bytes=99999999-' } }],
+          [video, { method: 'OPTIONS', headers: { origin: 'https://example.com' } }],
+          [video, { method: 'DELETE' }],
+        ];
+        const seen: unknown[] = [];
+        for (const [address, init] of asked) seen.push(await mediumAt(address, init));
+        expect(await sumAt(video)).toBe(await lastSum(pool));
+        return seen;
+      }),
+    );
+    expect(answers[1]).toEqual(answers[0]);
+    const statuses = answers[0]?.map((answer) => (answer as { status: number }).status);
+    expect(statuses).toEqual([200, 200, 304, 200, 404, 206, 206, 416, 204, 405]);
+  });
+
+  it.each(['custom', 'next'] as const)('%s: a file whose reader left is let go', async (way) => {
+    const { server } = pools[way];
+    const address = await makeMedium(pools[way], 'video bytes=100000000');
+    const isOpen = () => openFiles(server.pid).some((file) => file.endsWith('.mp4'));
+    const leave = new AbortController();
+    await fetch(address, { signal: leave.signal });
+    await eventually(isOpen);
+    leave.abort();
+    await eventually(() => !isOpen());
+    expect((await fetch(address, { method: 'HEAD' })).status).toBe(200);
+  });
+
+  it.each(['custom', 'next'] as const)('%s: a form arrives', async (way) => {
+    const { client, standIn } = pools[way];
+    const picture = makePng('mine', 8, 8);
+    const image = await toFile(picture, 'mine.png', { type: 'image/png' });
+    expect((await client.images.edit({ prompt: 'Redder', image })).data).toHaveLength(1);
+    const sha256 = createHash('sha256').update(picture).digest('hex');
+    expect(standIn.sessions.turns.at(-1)?.files).toMatchObject([{ sha256 }]);
   });
 
   it.each([

@@ -20,7 +20,7 @@ export interface KeyOptions {
  * @throws Error with the command's output if its exit code is not 0
  */
 export async function runCommand(
-  name: 'key' | 'account' | 'model' | 'settings' | 'doctor',
+  name: 'key' | 'account' | 'model' | 'files' | 'settings' | 'doctor',
   args: string[],
   dataDir: string,
   env: Record<string, string> = {},

@@ -7,17 +7,19 @@ export interface S3Server {
   bucket: string;
   accessKeyId: string;
   secretAccessKey: string;
+  /** Where it keeps its objects, in a folder for each bucket. */
+  directory: string;
   close(): Promise<void>;
 }
 
 /** Starts one on 127.0.0.1, which keeps its objects in a folder of the test run. */
 export async function startS3(): Promise<S3Server> {
-  const bucket = 'media';
+  const [bucket, directory] = ['media', newFolder('s3')];
   const server = new S3rver({
     address: '127.0.0.1',
     port: 0,
     silent: true,
-    directory: newFolder('s3'),
+    directory,
     configureBuckets: [{ name: bucket }],
   });
   const { port } = await server.run();
@@ -27,6 +29,7 @@ export async function startS3(): Promise<S3Server> {
     // The only key that it knows.
     accessKeyId: 'S3RVER',
     secretAccessKey: 'S3RVER',
+    directory,
     async close() {
       const closed = server.close();
       server.httpServer.closeAllConnections();

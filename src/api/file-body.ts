@@ -10,7 +10,7 @@ export interface ByteRange {
 }
 
 /** A caller that takes nothing for so long has gone, whatever its connection says. */
-const UNREAD_MS = 600_000;
+export const UNREAD_MS = 600_000;
 
 /**
  * A file, or a part of it, that goes to the connection piece by piece. `onEnd` is called once: with

@@ -6,12 +6,14 @@ import sharp from 'sharp';
 import { toNodeHandler } from 'srvx/node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { endpointFor } from '@/api/routes';
+import { bucketUploadsDone } from '@/features/media/bucket-uploads';
 import { cleanMedia } from '@/features/media/clean-media';
 import { type Media, saveMedia } from '@/features/media/media';
 import { mediaFile, mediaFolder } from '@/features/media/media-folder';
 import { openDataFolder } from '@/features/settings/data-folder';
 import { resetSettings, updateSettings } from '@/features/settings/settings';
 import { stopCachedTables } from '@/platform/cached-table';
+import { Cancellation } from '@/platform/cancellation';
 import { closeDatabase } from '@/platform/db';
 import { newDataFolder } from '../../e2e/support/data-folder';
 import { type S3Server, startS3 } from '../../e2e/support/s3-server';
@@ -37,9 +39,9 @@ async function* pieces(content: Buffer) {
 
 beforeAll(async () => {
   await openDataFolder();
-  film = await saveMedia(pieces(filmContent), origin);
+  film = await saveMedia(pieces(filmContent), origin, new Cancellation());
   const png = sharp({ create: { width: 640, height: 640, channels: 3, background: '#c33' } }).png();
-  picture = await saveMedia(pieces(await png.toBuffer()), origin);
+  picture = await saveMedia(pieces(await png.toBuffer()), origin, new Cancellation());
   // As in the server itself: an address that is not ours is Next's.
   server = createServer((request, response) => {
     const endpoint = endpointFor(request.url?.split('?')[0] ?? '');
@@ -194,7 +196,7 @@ it('other methods are refused, and a preflight is answered', async () => {
 });
 
 it('one that is being read is not cleaned away, and goes when its reader has left', async () => {
-  const media = await saveMedia(pieces(filmContent), origin);
+  const media = await saveMedia(pieces(filmContent), origin, new Cancellation());
   await updateSettings({ videoRetentionHours: 1 });
   const later = Date.now() + 2 * 3_600_000;
   const running = new AbortController().signal;
@@ -223,7 +225,8 @@ describe('what only the bucket has', () => {
       s3AccessKeyId: s3.accessKeyId,
       s3SecretAccessKey: s3.secretAccessKey,
     });
-    media = await saveMedia(pieces(filmContent), origin);
+    media = await saveMedia(pieces(filmContent), origin, new Cancellation());
+    await bucketUploadsDone();
     await rm(mediaFile('video', media.name));
   });
 
@@ -241,7 +244,7 @@ describe('what only the bucket has', () => {
   it('is an error without details while the bucket is down', async () => {
     await s3.close();
     const response = await get(`/video/${media.name}`);
-    expect(response.status).toBe(500);
+    expect(response.status).toBe(502);
     expect(await response.json()).toEqual({ status: 'failed' });
   });
 });

@@ -62,7 +62,7 @@ async function answer(kind: MediaKind, request: Request, requestId: string): Pro
   } catch (error) {
     if (isAppError(error) && error.code === 'not_found') return failure(404, 'not found');
     tellFailure(requestId, error);
-    return failure(500, 'failed');
+    return failure(isAppError(error) && error.code.startsWith('upstream_') ? 502 : 500, 'failed');
   }
 }
 

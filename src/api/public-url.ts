@@ -41,16 +41,7 @@ function isPath(prefix: string): boolean {
   return prefixPattern.test(prefix) && !/\/\.{1,2}(?:\/|$)/.test(prefix);
 }
 
-/** Callers come by the same few hosts, and to parse a URL costs microseconds of every request. */
-const known = new Map<string, string | null>();
-const MAX_KNOWN = 100;
-
 function baseOf(scheme: 'http' | 'https', host: string): string | null {
   const url = `${scheme}://${host}`;
-  const found = known.get(url);
-  if (found !== undefined) return found;
-  const base = hostPattern.test(host) && URL.canParse(url) ? new URL(url).origin : null;
-  if (known.size >= MAX_KNOWN) known.clear();
-  known.set(url, base);
-  return base;
+  return hostPattern.test(host) && URL.canParse(url) ? new URL(url).origin : null;
 }

@@ -1,4 +1,5 @@
 import { pipeline, type Readable, type Writable } from 'node:stream';
+import { UNREAD_MS } from '@/api/file-body';
 import type { PipedBody } from '@/api/reply';
 import { AppError } from '@/platform/errors';
 
@@ -19,10 +20,13 @@ export class StreamBody implements PipedBody {
   }
 
   pipe(to: Writable): void {
+    const unread = setTimeout(() => to.destroy(), UNREAD_MS);
     pipeline(this.#stream, to, (error) => {
+      clearTimeout(unread);
       if (!error) this.#end(null);
       else this.#end(error.code === 'ERR_STREAM_PREMATURE_CLOSE' ? left() : brokeOff(error));
     });
+    this.#stream.on('data', () => unread.refresh());
   }
 
   destroy(): void {

@@ -239,8 +239,8 @@ describe('the list of generated files', () => {
       response.end(JSON.stringify({ listSessionFileMetadataResponse: { fileMetadata } }));
     };
     expect(await list()).toEqual([
-      { fileId: '1', mimeType: 'video/mp4', sessionName: session, bytes: 123 },
-      { fileId: '17', mimeType: null, sessionName: null, bytes: null },
+      { fileId: '1', mimeType: 'video/mp4', sessionName: session },
+      { fileId: '17', mimeType: null, sessionName: null },
     ]);
     expect(sent).toEqual([
       '/v1alpha/locations/global/widgetListSessionFileMetadata',

@@ -57,7 +57,6 @@ export interface FileMetadata {
   mimeType: string | null;
   /** The full name (protocol 8.2) of the session that owns the file. */
   sessionName: string | null;
-  bytes: number | null;
 }
 
 /**
@@ -145,7 +144,6 @@ function metadataOf(entry: unknown): FileMetadata[] {
       fileId,
       mimeType: mediaTypeOf(entry.mimeType),
       sessionName: textOf(entry.session),
-      bytes: bytesOf(entry.byteSize),
     },
   ];
 }
@@ -160,10 +158,4 @@ function responseOf(reply: WholeReply, name: string): Fields {
 /** Ids are told as strings; a number is its digits as long as none is lost. */
 function fileIdOf(value: unknown): string | null {
   return textOf(Number.isSafeInteger(value) ? String(value) : value, maxFileIdLength);
-}
-
-function bytesOf(value: unknown): number | null {
-  const isDecimal = typeof value === 'number' || (typeof value === 'string' && /^\d+$/.test(value));
-  const bytes = isDecimal ? Number(value) : -1;
-  return Number.isSafeInteger(bytes) && bytes >= 0 ? bytes : null;
 }

@@ -77,9 +77,10 @@ export function toAttachment(part: AttachmentPart, path: string): ChatAttachment
 }
 
 /** The same for a file of a `prompts` entry. */
-export function toPromptAttachment({ data }: z.infer<typeof PromptFile>, path: string) {
+export function toPromptAttachment({ data, type }: z.infer<typeof PromptFile>, path: string) {
+  const isImage = !type || /^image/i.test(type);
   return isWebUrl(data)
-    ? fromUrl(data, true, `${path}.data`)
+    ? fromUrl(data, isImage, `${path}.data`)
     : fromData(data, null, null, `${path}.data`, 'invalid_base64_image');
 }
 

@@ -62,6 +62,13 @@ const renderings: Record<AppErrorCode, Rendering> = {
   storage_full: server(507, 'storage_full'),
 };
 
+/** What the same request would only bring about again. */
+const futileCodes: ReadonlySet<AppErrorCode> = new Set([
+  'no_image_generated',
+  'no_video_generated',
+  'storage_full',
+]);
+
 /** The HTTP status of an error under `/v1`. */
 export function statusOf(error: AppError): number {
   return renderings[error.code].status;
@@ -87,7 +94,7 @@ export function toErrorBody(error: AppError): ErrorBody {
  */
 export function errorHeaders(error: AppError): Record<string, string> {
   const { status, retryAfterSeconds } = renderings[error.code];
-  const isFutile = error.code === 'no_image_generated' || error.code === 'no_video_generated';
+  const isFutile = futileCodes.has(error.code);
   const seconds =
     error.retryAfterMs === null
       ? retryAfterSeconds

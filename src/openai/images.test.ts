@@ -61,10 +61,33 @@ describe('an edit', () => {
     ]);
     const edit = parseImageEditForm(fields, [local], { ...local, param: 'mask' });
     expect(edit).toMatchObject({ n: 2, format: 'b64_json' });
-    expect(edit.attachments.map(({ name }) => name)).toEqual(['a.png', 'mask.png']);
+    expect(edit.attachments.map(({ name }) => name)).toEqual(['mask.png', 'a.png']);
     expect(edit.prompt).toMatch(/mask.*\n\nRedder$/);
     expect(() => parseImageEditForm(fields, [], null)).toThrow(
       expect.objectContaining({ param: 'image' }),
+    );
+  });
+
+  it('takes a picture for a mask only if it was sent as one', () => {
+    const image = { ...local, name: 'mask.png' };
+    const plain = parseImageEditForm(new Map([['prompt', 'Redder']]), [image], null);
+    expect(plain).toMatchObject({ prompt: 'Redder', attachments: [image] });
+    const address = { image_url: 'https://a.example/mask.png' };
+    expect(parseImageEdit({ prompt: 'Redder', images: [address] }).prompt).toBe('Redder');
+    const masked = parseImageEdit({ prompt: 'x', images: [address], mask: { file_id: 'file-1' } });
+    // The first of a name keeps it.
+    expect(masked.attachments).toMatchObject([
+      { name: 'mask.png', fileId: 'file-1' },
+      { name: 'mask.png', source: 'url' },
+    ]);
+  });
+
+  it('takes 16 pictures and no more', () => {
+    const fields = new Map([['prompt', 'Redder']]);
+    const images = Array.from({ length: 17 }, () => local);
+    expect(parseImageEditForm(fields, images.slice(1), null).attachments).toHaveLength(16);
+    expect(() => parseImageEditForm(fields, images, null)).toThrow(
+      expect.objectContaining({ code: 'invalid_request', param: 'image' }),
     );
   });
 });
@@ -88,6 +111,7 @@ describe('a video', () => {
     ['prompt', {}],
     ['seconds', { prompt: 'x', seconds: 'four' }],
     ['size', { prompt: 'x', size: 'wide' }],
+    ['model', { prompt: 'x', model: 'm'.repeat(201) }],
     ['input_reference.image_url', { prompt: 'x', input_reference: 'data:,x' }],
   ])('names a wrong %s', (param, body) => {
     expect(() => parseVideoRequest(body, null)).toThrow(
@@ -95,10 +119,23 @@ describe('a video', () => {
     );
   });
 
+  it('has a prompt that can be stored whole', () => {
+    expect(parseVideoRequest({ prompt: 'a\0b\ud800' }, null).prompt).toBe('a\ufffdb\ufffd');
+  });
+
   it('is listed by pages', () => {
     expect(parseVideoListQuery([])).toEqual({ limit: 20, order: 'desc', after: null });
-    expect(() => parseVideoListQuery([['limit', '0']])).toThrow(
-      expect.objectContaining({ param: 'limit' }),
-    );
+    expect(parseVideoListQuery([['limit', '100']]).limit).toBe(100);
+    const wrong: [string, string][] = [
+      ['limit', '0'],
+      ['limit', '101'],
+      ['order', 'up'],
+      ['after', 'video_\0'],
+    ];
+    for (const [name, value] of wrong) {
+      expect(() => parseVideoListQuery([[name, value]])).toThrow(
+        expect.objectContaining({ code: 'invalid_request', param: name }),
+      );
+    }
   });
 });

@@ -49,7 +49,7 @@ export interface ImageParameters {
   n: number;
   /** How each is answered. */
   format: 'url' | 'b64_json';
-  /** The pictures that an edit starts from, its mask last; empty for a generation. */
+  /** The pictures that an edit starts from, its mask first; empty for a generation. */
   attachments: ChatAttachment[];
 }
 
@@ -58,7 +58,7 @@ export interface ImageParameters {
  * @throws AppError `invalid_request` with `param`
  */
 export function parseImageGeneration(body: object): ImageParameters {
-  return toParameters(parse(Generation, body), []);
+  return toParameters(parse(Generation, body), [], null);
 }
 
 /**
@@ -67,9 +67,8 @@ export function parseImageGeneration(body: object): ImageParameters {
  */
 export function parseImageEdit(body: object): ImageParameters {
   const request = parse(Edit, body);
-  const attachments = request.images.map((image, index) => attachmentOf(image, `images[${index}]`));
-  if (request.mask) attachments.push({ ...attachmentOf(request.mask, 'mask'), name: MASK_NAME });
-  return toParameters(request, attachments);
+  const images = request.images.map((image, index) => attachmentOf(image, `images[${index}]`));
+  return toParameters(request, images, request.mask ? attachmentOf(request.mask, 'mask') : null);
 }
 
 /**
@@ -87,12 +86,18 @@ export function parseImageEditForm(
       detail: 'missing_required_parameter',
     });
   }
+  if (images.length > MAX_EDITED_IMAGES) {
+    throw new AppError('invalid_request', `An edit takes ${MAX_EDITED_IMAGES} images at most.`, {
+      param: 'image',
+      detail: 'invalid_value',
+    });
+  }
   const { n, ...texts } = Object.fromEntries(fields);
   const body = { ...texts, ...(n !== undefined && { n: /^\d+$/.test(n) ? Number(n) : n }) };
-  const attachments = mask ? [...images, { ...mask, name: MASK_NAME }] : [...images];
-  return toParameters(parse(Generation, body), attachments);
+  return toParameters(parse(Generation, body), images, mask);
 }
 
+/** Of two files of one name the first keeps it, so the mask comes first. */
 const MASK_NAME = 'mask.png';
 
 function parse<T>(schema: z.ZodType<T>, body: object): T {
@@ -103,17 +108,17 @@ function parse<T>(schema: z.ZodType<T>, body: object): T {
 
 function toParameters(
   request: z.infer<typeof Generation>,
-  attachments: ChatAttachment[],
+  images: readonly ChatAttachment[],
+  mask: ChatAttachment | null,
 ): ImageParameters {
   const { prompt, model, n, response_format: format } = request;
-  const hasMask = attachments.some(({ name }) => name === MASK_NAME);
   const note = `${MASK_NAME} is a mask: change the picture only where the mask is transparent.\n\n`;
   return {
     model: (model ?? DEFAULT_MODEL).toWellFormed(),
-    prompt: (hasMask ? note : '') + prompt.toWellFormed(),
+    prompt: (mask ? note : '') + prompt.toWellFormed(),
     n: n ?? 1,
     format: format ?? 'url',
-    attachments,
+    attachments: mask ? [{ ...mask, name: MASK_NAME }, ...images] : [...images],
   };
 }
 

@@ -14,7 +14,7 @@ const InputReference = z.union([
 
 const VideoRequest = z.object({
   prompt: z.string().min(1).max(100_000),
-  model: z.string().min(1).nullish(),
+  model: z.string().min(1).max(200).nullish(),
   seconds: z.coerce
     .string()
     .regex(/^\d{1,3}$/)
@@ -49,7 +49,8 @@ export function parseVideoRequest(body: object, reference: ChatAttachment | null
   const attachment = reference ?? (named ? attachmentOf(named) : null);
   return {
     model: (model ?? DEFAULT_MODEL).toWellFormed(),
-    prompt: prompt.toWellFormed(),
+    // The database would cut it there.
+    prompt: prompt.toWellFormed().replaceAll('\0', '\ufffd'),
     seconds: seconds || DEFAULT_SECONDS,
     size: size ?? DEFAULT_SIZE,
     attachments: attachment ? [attachment] : [],
@@ -133,14 +134,34 @@ export function toVideoObject(job: VideoDescription): VideoObject {
   };
 }
 
+/** The answer of `GET /v1/videos`; the order of `jobs` is kept. */
+export function toVideoList(jobs: readonly VideoDescription[], hasMore: boolean) {
+  return {
+    object: 'list',
+    data: jobs.map(toVideoObject),
+    first_id: jobs[0]?.id ?? null,
+    last_id: jobs.at(-1)?.id ?? null,
+    has_more: hasMore,
+  };
+}
+
+/** The answer of `DELETE /v1/videos/{id}`. */
+export function toDeletedVideo(id: string) {
+  return { id, object: 'video.deleted', deleted: true };
+}
+
 function toSeconds(ms: number): number {
   return Math.floor(ms / 1_000);
 }
 
 const ListQuery = z.object({
-  limit: z.coerce.number().int().min(1).max(10_000).default(20),
+  limit: z.coerce.number().int().min(1).max(100).default(20),
   order: z.enum(['asc', 'desc']).default('desc'),
-  after: z.string().max(100).nullable().default(null),
+  after: z
+    .string()
+    .regex(/^video_\w{1,64}$/)
+    .nullable()
+    .default(null),
 });
 
 /**

@@ -15,25 +15,3 @@ export function mimeTypeOf(headers: Headers): string | null {
   const [type] = /^[\w!#$&^.+-]+\/[\w!#$&^.+-]+/.exec(headerOf(headers, 'content-type')) ?? [];
   return type?.toLowerCase() ?? null;
 }
-
-/**
- * What a file is called by Content-Disposition (RFC 6266), else by the last part of its URL's path.
- * The name is as the other side chose it, and may hold every character.
- */
-export function fileNameOf(headers: Headers, url: URL): string | null {
-  const disposition = headerOf(headers, 'content-disposition');
-  const [, extended = ''] = /;\s*filename\*\s*=\s*UTF-8'[^']*'([^;\s]+)/i.exec(disposition) ?? [];
-  const [, quoted, bare] =
-    /;\s*filename\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;\s"]+))/i.exec(disposition) ?? [];
-  const plain = quoted?.replace(/\\(.)/g, '$1') ?? bare;
-  const last = url.pathname.split('/').at(-1) ?? '';
-  return decoded(extended) || plain || decoded(last) || null;
-}
-
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
-}

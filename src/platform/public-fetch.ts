@@ -3,7 +3,7 @@ import net, { type LookupFunction } from 'node:net';
 import { Agent, buildConnector, type Dispatcher } from 'undici';
 import { type Allowances, isPublicAddress, plainHost } from '@/platform/address-rules';
 import type { CancelSignal } from '@/platform/cancellation';
-import { fileNameOf, headerOf, mimeTypeOf } from '@/platform/content-headers';
+import { headerOf, mimeTypeOf } from '@/platform/content-headers';
 import { excerpt } from '@/platform/errors';
 import { keptDispatcher } from '@/platform/http';
 import { isLoopbackHost } from '@/platform/loopback';
@@ -31,17 +31,10 @@ export class PublicFetchError extends Error {
   readonly [brand] = true;
   override readonly name = 'PublicFetchError';
   readonly reason: PublicFetchFault;
-  /** That of the answer, for `bad_status`. */
-  readonly status: number | null;
 
-  constructor(
-    reason: PublicFetchFault,
-    message: string,
-    options: { status?: number; cause?: unknown } = {},
-  ) {
+  constructor(reason: PublicFetchFault, message: string, options: { cause?: unknown } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.reason = reason;
-    this.status = options.status ?? null;
   }
 }
 
@@ -71,8 +64,6 @@ export interface PublicFetchOptions extends AddressGuard {
 export interface PublicReply {
   /** As the server has it, without parameters, in lower case. */
   mimeType: string | null;
-  /** As the server or the URL has it: not fit for a disk. */
-  fileName: string | null;
   /** @throws PublicFetchError `too_large`, `timeout`, `failed`, `left` */
   content: AsyncIterable<Uint8Array>;
   /** Closes the connection of a reply whose content nobody begins to read. */
@@ -96,7 +87,6 @@ export async function fetchPublic(
     if (Number(headerOf(headers, 'content-length')) > options.maxBytes) throw visit.tooLarge();
     return {
       mimeType: mimeTypeOf(headers),
-      fileName: fileNameOf(headers, visit.url),
       content: visit.piecesOf(body),
       cancel: () => visit.end(),
     };
@@ -168,9 +158,7 @@ class Visit {
   #accepted(answer: Dispatcher.ResponseData): Dispatcher.ResponseData {
     const { statusCode: status, headers } = answer;
     if (status < 200 || status > 299) {
-      throw new PublicFetchError('bad_status', `${this.#host} answered with HTTP ${status}.`, {
-        status,
-      });
+      throw new PublicFetchError('bad_status', `${this.#host} answered with HTTP ${status}.`);
     }
     if (!/^(identity)?$/i.test(headerOf(headers, 'content-encoding'))) {
       const message = `${this.#host} answered in an encoding that was not asked for.`;

@@ -1,12 +1,14 @@
 import { readForm } from '@/api/openai/read-form';
-import { discardUpload, receiveTemporary } from '@/features/files/files';
+import { discardIncoming, receiveTemporary } from '@/features/files/receive';
 import { settings } from '@/features/settings/settings';
 import type { ChatAttachment } from '@/openai/attachments';
 
-/** What a form has around each file. */
-const FORM_BYTES = 65_536;
-const MAX_FIELDS = 50;
-const MAX_FIELD_BYTES = 1_048_576;
+const MAX_FIELDS = 20;
+const MAX_FIELD_BYTES = 131_072;
+/** As much as a prompt of 100,000 characters may take. */
+const MAX_PROMPT_BYTES = 300_000;
+/** What a form has beside its files. */
+const FORM_BYTES = MAX_FIELDS * MAX_FIELD_BYTES + MAX_PROMPT_BYTES;
 
 /** A form whose files are for the upstream, and for this request alone. */
 export interface AttachmentForm {
@@ -23,7 +25,7 @@ export function isForm(request: Request): boolean {
 }
 
 /**
- * Reads a form with at most so many files of each field.
+ * Reads a form with at most so many files of each field, which may have together as much as one file.
  * @throws AppError as `readForm`, and `payload_too_large`
  */
 export async function readAttachmentForm(
@@ -34,10 +36,11 @@ export async function readAttachmentForm(
   const form = await readForm(request, {
     files: maxCounts,
     receive: (content) => receiveTemporary(content, maxFileBytes),
-    discard: discardUpload,
-    maxBytes: (maxFileBytes + FORM_BYTES) * sum(Object.values(maxCounts)),
+    discard: discardIncoming,
+    maxBytes: maxFileBytes + FORM_BYTES,
     maxFields: MAX_FIELDS,
     maxFieldBytes: MAX_FIELD_BYTES,
+    longFields: { prompt: MAX_PROMPT_BYTES },
   });
   const attachments = form.files.map(({ field, filename, mimeType, file }) => ({
     field,
@@ -55,8 +58,4 @@ export async function readAttachmentForm(
     of: (field) => attachments.flatMap((each) => (each.field === field ? [each.attachment] : [])),
     discard: () => form.discard(),
   };
-}
-
-function sum(counts: readonly number[]): number {
-  return counts.reduce((total, count) => total + count, 0);
 }

@@ -1,25 +1,69 @@
-import { AppError } from '@/platform/errors';
+import { AppError, isAppError } from '@/platform/errors';
 
 const DRAIN_FOR_MS = 10_000;
 
-/** Runs `read`; @throws AppError `client_left` if it fails */
-export async function leftOr<T>(request: Request, read: () => Promise<T>): Promise<T> {
+/** Who sends nothing for so long has gone, whatever the connection says. */
+const SILENCE_MS = 60_000;
+
+/**
+ * The next piece of a body.
+ * @throws AppError `client_left` if the body breaks off, or nothing comes for a minute
+ */
+export async function nextPiece(
+  request: Request,
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+): Promise<ReadableStreamReadResult<Uint8Array>> {
   try {
-    return await read();
+    return await inTime(reader.read());
   } catch (error) {
-    const message = request.signal.aborted ? 'The client left.' : 'The body broke off.';
-    throw new AppError('client_left', message, { cause: error });
+    // Whoever waits for the next piece waits no more.
+    if (isAppError(error)) reader.cancel().catch(() => {});
+    throw left(request, error);
   }
+}
+
+/**
+ * All of a small body, which has to come within a minute.
+ * @throws AppError `client_left` if it breaks off or does not come
+ */
+export async function wholeText(request: Request): Promise<string> {
+  try {
+    return await inTime(request.text());
+  } catch (error) {
+    throw left(request, error);
+  }
+}
+
+async function inTime<T>(coming: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const silence = new Promise<never>((_, reject) => {
+    const error = new AppError('client_left', `The body did not go on for ${SILENCE_MS} ms.`);
+    timer = setTimeout(() => reject(error), SILENCE_MS);
+  });
+  try {
+    return await Promise.race([coming, silence]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function left(request: Request, cause: unknown): AppError {
+  if (isAppError(cause)) return cause;
+  const message = request.signal.aborted ? 'The client left.' : 'The body broke off.';
+  return new AppError('client_left', message, { cause });
 }
 
 /** Reads on for a moment: a connection closed with unread bytes is reset, and the error lost. */
 export async function discard(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
   const until = Date.now() + DRAIN_FOR_MS;
+  const late = setTimeout(() => reader.cancel().catch(() => {}), DRAIN_FOR_MS).unref();
   try {
     while (Date.now() < until && !(await reader.read()).done);
     await reader.cancel();
   } catch {
     // The sender left; there is nobody to tell.
+  } finally {
+    clearTimeout(late);
   }
 }
 

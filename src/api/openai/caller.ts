@@ -7,10 +7,14 @@ import { settings } from '@/features/settings/settings';
 /** Who asks by this call, and how. */
 export async function callerOf({ key, request, record }: Call): Promise<Caller> {
   const { publicUrl } = await settings();
+  let mediaBaseUrl: string | null = null;
   return {
     key,
     languageCode: languageOf(request.headers.get('accept-language')),
-    mediaBaseUrl: publicUrlOf(request, publicUrl),
+    mediaBaseUrl() {
+      mediaBaseUrl ??= publicUrlOf(request, publicUrl);
+      return mediaBaseUrl;
+    },
     signal: callerSignal(request),
     trace: record.trace,
   };

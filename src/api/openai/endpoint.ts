@@ -35,7 +35,8 @@ export interface EndpointOptions {
   logged: boolean;
 }
 
-const exposed = 'x-request-id, retry-after, x-should-retry';
+const exposed =
+  'x-request-id, retry-after, x-should-retry, content-length, content-range, accept-ranges, etag';
 
 /**
  * Makes an address of `/v1`: API key first, then method, then the handler; every failure becomes

@@ -2,15 +2,8 @@ import { FileBody } from '@/api/file-body';
 import { type Call, openAiEndpoint, toShown } from '@/api/openai/endpoint';
 import { readForm } from '@/api/openai/read-form';
 import { jsonReply, queryOf, type Reply } from '@/api/reply';
-import {
-  contentOf,
-  deleteFile,
-  discardUpload,
-  findFile,
-  keepUpload,
-  listFiles,
-  receiveUpload,
-} from '@/features/files/files';
+import { contentOf, deleteFile, findFile, keepUpload, listFiles } from '@/features/files/files';
+import { discardIncoming, receiveUpload } from '@/features/files/receive';
 import { settings } from '@/features/settings/settings';
 import {
   missingFile,
@@ -59,7 +52,7 @@ async function upload({ request, key }: Call): Promise<Reply> {
   const form = await readForm(request, {
     files: { file: 1 },
     receive: (pieces) => receiveUpload(pieces, limits),
-    discard: discardUpload,
+    discard: discardIncoming,
     maxBytes: limits.maxFileBytes + FORM_BYTES,
     maxFields: MAX_FIELDS,
     maxFieldBytes: MAX_FIELD_BYTES,

@@ -4,7 +4,7 @@ import { type Call, openAiEndpoint } from '@/api/openai/endpoint';
 import { jsonReply, type Reply } from '@/api/reply';
 import type { ShownMedia } from '@/features/chat/generated-media';
 import { generateMedia, type MediaResult } from '@/features/chat/media-generation';
-import { readMedia } from '@/features/media/open-media';
+import { base64OfMedia } from '@/features/media/open-media';
 import {
   type ImageParameters,
   type ImagesResponse,
@@ -33,7 +33,7 @@ async function editImages(call: Call): Promise<Reply> {
   const counts = { image: MAX_EDITED_IMAGES, 'image[]': MAX_EDITED_IMAGES, mask: 1 };
   const form = await readAttachmentForm(call.request, counts);
   try {
-    const images = [...form.of('image'), ...form.of('image[]')].slice(0, MAX_EDITED_IMAGES);
+    const images = [...form.of('image'), ...form.of('image[]')];
     return await answer(call, parseImageEditForm(form.fields, images, form.of('mask')[0] ?? null));
   } finally {
     await form.discard();
@@ -62,9 +62,7 @@ async function answer(call: Call, parameters: ImageParameters): Promise<Reply> {
 
 async function entryOf(image: ShownMedia, format: ImageParameters['format']) {
   if (format === 'url') return { url: image.url };
-  const pieces: Uint8Array[] = [];
-  for await (const piece of readMedia(image)) pieces.push(piece);
-  return { b64_json: Buffer.concat(pieces).toString('base64') };
+  return { b64_json: await base64OfMedia(image) };
 }
 
 /** What the questions of one order used together. */

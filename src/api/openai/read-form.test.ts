@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { type FormOptions, readForm } from '@/api/openai/read-form';
 import { AppError } from '@/platform/errors';
 
@@ -156,6 +156,43 @@ describe('a form is refused, and nothing stays of it, when', () => {
     const { contents, form } = read(body);
     await expect(form).rejects.toMatchObject({ code: 'invalid_request', param });
     expect(contents.size).toBe(0);
+  });
+
+  it('a field is longer than it may be, though another may be so long', async () => {
+    const longFields = { prompt: 200 };
+    const form = (name: string, length: number) =>
+      read(part(`name="${name}"`, 'ü'.repeat(length / 2)) + END, { longFields }).form;
+    expect((await form('prompt', 200)).fields.get('prompt')).toHaveLength(100);
+    expect((await form('a', 100)).fields.get('a')).toHaveLength(50);
+    for (const [name, length] of [
+      ['prompt', 202],
+      ['a', 102],
+      ['constructor', 102],
+    ] as const) {
+      await expect(form(name, length)).rejects.toMatchObject({
+        code: 'invalid_request',
+        param: name,
+      });
+    }
+  });
+
+  it('nothing comes for a minute, though the connection stays', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      const { stream, send } = manual();
+      const { contents, form } = read(stream);
+      const failed = expect(form).rejects.toMatchObject({ code: 'client_left' });
+      send(file);
+      await vi.advanceTimersByTimeAsync(59_000);
+      send(file.slice(0, -2).replace('"file"', '"image[]"'));
+      await vi.advanceTimersByTimeAsync(59_000);
+      expect(contents.size).toBe(1);
+      await vi.advanceTimersByTimeAsync(2_000);
+      await failed;
+      expect(contents.size).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('it is too large, announced or not', async () => {

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { Busboy, type BusboyFileStream, type BusboyInstance } from '@fastify/busboy';
-import { discard, encodingOf, leftOr, lengthOf, tooLarge } from '@/api/openai/body-reader';
+import { discard, encodingOf, lengthOf, nextPiece, tooLarge } from '@/api/openai/body-reader';
 import { AppError, excerpt, isAppError } from '@/platform/errors';
 import type { IncomingFile } from '@/platform/incoming-file';
 
@@ -39,6 +39,8 @@ export interface FormOptions {
   maxFields: number;
   /** Of the value of one field. */
   maxFieldBytes: number;
+  /** Fields that may have more than others. */
+  longFields?: Readonly<Record<string, number>>;
 }
 
 const MAX_HEADER_PAIRS = 32;
@@ -74,7 +76,8 @@ export async function readForm(request: Request, options: FormOptions): Promise<
   }
 }
 
-function parserOf(request: Request, { files, maxFields, maxFieldBytes }: FormOptions) {
+function parserOf(request: Request, options: FormOptions) {
+  const { files, maxFields, maxFieldBytes, longFields = {} } = options;
   const type = request.headers.get('content-type') ?? '';
   if (!/^multipart\/form-data\b/i.test(type)) {
     throw new AppError('invalid_request', 'The body must be a form: multipart/form-data.');
@@ -90,7 +93,7 @@ function parserOf(request: Request, { files, maxFields, maxFieldBytes }: FormOpt
       preservePath: true,
       limits: {
         fields: maxFields,
-        fieldSize: maxFieldBytes,
+        fieldSize: Math.max(maxFieldBytes, ...Object.values(longFields)),
         parts: maxFields + maxFiles + MAX_OTHER_PARTS,
         headerPairs: MAX_HEADER_PAIRS,
         headerSize: MAX_HEADER_BYTES,
@@ -107,7 +110,7 @@ async function* piecesOf(
   maxBytes: number,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   for (let bytes = 0; ; ) {
-    const { done, value } = await leftOr(request, () => reader.read());
+    const { done, value } = await nextPiece(request, reader);
     if (done) return;
     bytes += value.byteLength;
     if (bytes > maxBytes) throw tooLarge(maxBytes);
@@ -166,7 +169,10 @@ class Parts {
   #onField(name: string | undefined, value: string, isCut: boolean): void {
     if (name === undefined) return;
     const param = excerpt(name);
-    if (isCut) this.fail(broken(`'${param}' is too long`, undefined, param));
+    const { maxFieldBytes, longFields = {} } = this.#options;
+    const long = Object.hasOwn(longFields, name) ? longFields[name] : undefined;
+    const isTooLong = isCut || Buffer.byteLength(value) > (long ?? maxFieldBytes);
+    if (isTooLong) this.fail(broken(`'${param}' is too long`, undefined, param));
     else this.fields.set(name, value);
   }
 

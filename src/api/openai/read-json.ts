@@ -1,11 +1,20 @@
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import type { BodyShare } from '@/api/openai/body-budget';
-import { discard, encodingOf, leftOr, lengthOf, tooLarge } from '@/api/openai/body-reader';
+import {
+  discard,
+  encodingOf,
+  lengthOf,
+  nextPiece,
+  tooLarge,
+  wholeText,
+} from '@/api/openai/body-reader';
 import { AppError } from '@/platform/errors';
 
 const unzip = promisify(gunzip);
 const MAX_GZIP_RATIO = 1_032;
+/** A slow connection brings so much within a minute. */
+const SMALL_BYTES = 262_144;
 
 /**
  * The JSON object in the body of `request`. `maxBytes` counts unpacked bytes; `share` gets them.
@@ -24,10 +33,8 @@ export async function readJson(
   let text: string;
   if (encoding === '') {
     // Node itself holds a body to its Content-Length.
-    text =
-      length >= 0
-        ? await leftOr(request, () => request.text())
-        : toText(await readAll(request, maxBytes, share));
+    const isSmall = length >= 0 && length <= SMALL_BYTES;
+    text = isSmall ? await wholeText(request) : toText(await readAll(request, maxBytes, share));
   } else if (encoding === 'gzip') {
     const packed = await readAll(request, maxBytes, share);
     text = toText(await unpack(packed, maxBytes, share));
@@ -59,17 +66,18 @@ function parseObject(text: string): object {
 async function readAll(request: Request, maxBytes: number, share: BodyShare): Promise<Uint8Array> {
   if (!request.body) return new Uint8Array();
   const reader = request.body.getReader();
+  const announcedBytes = lengthOf(request) || 0;
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for (;;) {
-    const { done, value } = await leftOr(request, () => reader.read());
+    const { done, value } = await nextPiece(request, reader);
     if (done) return Buffer.concat(chunks);
     bytes += value.byteLength;
     if (bytes > maxBytes) {
       void discard(reader);
       throw tooLarge(maxBytes);
     }
-    share.hold(bytes);
+    share.hold(Math.max(bytes, announcedBytes));
     chunks.push(value);
   }
 }

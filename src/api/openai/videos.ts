@@ -10,13 +10,16 @@ import {
   findVideoJob,
   listVideoJobs,
   type VideoJob,
-  type VideoOutcome,
   videoOf,
 } from '@/features/chat/video-jobs';
+import type { VideoOutcome } from '@/features/chat/video-work';
 import {
   parseVideoListQuery,
   parseVideoRequest,
+  toDeletedVideo,
+  toVideoList,
   toVideoObject,
+  type VideoDescription,
   type VideoParameters,
 } from '@/openai/videos';
 
@@ -59,7 +62,7 @@ async function create(call: Call): Promise<Reply> {
   }
 }
 
-/** Begins a job; its work has a row of its own in the request log, when it is over. */
+/** Takes a job on; its work has a row of its own in the request log, when it is over. */
 async function begin(
   call: Call,
   parameters: VideoParameters,
@@ -77,7 +80,7 @@ async function begin(
     finish(work, outcome);
     await release();
   });
-  return jsonReply(200, objectOf(job));
+  return jsonReply(200, toVideoObject(descriptionOf(job)));
 }
 
 function finish(work: RequestRecord, outcome: VideoOutcome): void {
@@ -92,23 +95,17 @@ function finish(work: RequestRecord, outcome: VideoOutcome): void {
 
 async function list({ request, key }: Call): Promise<Reply> {
   const { jobs, hasMore } = await listVideoJobs(key.id, parseVideoListQuery(queryOf(request)));
-  return jsonReply(200, {
-    object: 'list',
-    data: jobs.map(objectOf),
-    first_id: jobs[0]?.id ?? null,
-    last_id: jobs.at(-1)?.id ?? null,
-    has_more: hasMore,
-  });
+  return jsonReply(200, toVideoList(jobs.map(descriptionOf), hasMore));
 }
 
 async function retrieve({ path, key }: Call): Promise<Reply> {
-  return jsonReply(200, objectOf(await findVideoJob(idOf(path), key.id)));
+  return jsonReply(200, toVideoObject(descriptionOf(await findVideoJob(idOf(path), key.id))));
 }
 
 async function remove({ path, key }: Call): Promise<Reply> {
   const id = idOf(path);
   await deleteVideoJob(id, key.id);
-  return jsonReply(200, { id, object: 'video.deleted', deleted: true });
+  return jsonReply(200, toDeletedVideo(id));
 }
 
 async function content({ request, path, key, record }: Call): Promise<Reply> {
@@ -123,13 +120,13 @@ function idOf(path: string): string {
   return path.slice(LIST_PATH.length + 1).split('/')[0] ?? '';
 }
 
-function objectOf(job: VideoJob) {
+function descriptionOf(job: VideoJob): VideoDescription {
   const { createdAt, completedAt, expiresAt, errorCode, errorMessage, ...rest } = job;
-  return toVideoObject({
+  return {
     ...rest,
     createdAtMs: createdAt.getTime(),
     completedAtMs: completedAt?.getTime() ?? null,
     expiresAtMs: expiresAt?.getTime() ?? null,
     error: errorCode === null ? null : { code: errorCode, message: errorMessage ?? '' },
-  });
+  };
 }

@@ -4,7 +4,7 @@ import { type Deadline, startDeadline } from '@/features/accounts/deadline';
 import { modelNotOffered, toAppError } from '@/features/accounts/faults';
 import { type Lease, leaseOf } from '@/features/accounts/lease';
 import { learnFromFailure, learnFromSuccess } from '@/features/accounts/offers';
-import { EMPTY_ANSWER } from '@/features/accounts/rest-rules';
+import { EMPTY_ANSWER, MEDIA_LOST } from '@/features/accounts/rest-rules';
 import type { SeatNeed } from '@/features/accounts/rolls';
 import {
   type Absence,
@@ -41,8 +41,11 @@ export interface Need extends SeatNeed {
   trace: Trace;
 }
 
-/** Each costs a use of the quota, and after so many it is the question. */
-const MAX_EMPTY_ANSWERS = 3;
+/**
+ * Answers that were given for nothing: each costs a use of the quota (a picture or video is one of a
+ * few a day), and after so many it is the question, or the way here.
+ */
+const MAX_WASTED: Readonly<Record<string, number>> = { [EMPTY_ANSWER]: 3, [MEDIA_LOST]: 2 };
 
 /** The reason of a refusal that speaks of the model. */
 const UNKNOWN_MODEL = 'UNKNOWN_MODEL';
@@ -55,7 +58,7 @@ interface Passage {
   tried: Set<string>;
   suspicion: Suspicion;
   lastError: GeminiError | null;
-  emptyAnswers: number;
+  wastedAnswers: number;
   /** What is left of the time that it may wait in line, all its tries together. */
   waitLeftMs: number;
   /** The tries that were refused for the model, and of which nobody has learned yet. */
@@ -84,7 +87,7 @@ export async function* withAccount<T>(
     tried: new Set(),
     suspicion: { requestId, modelId: need.modelId, blamed: [], openedGuard: false },
     lastError: null,
-    emptyAnswers: 0,
+    wastedAnswers: 0,
     waitLeftMs: limits.queueWaitMs,
     refusals: [],
   };
@@ -145,8 +148,7 @@ async function* tryOnce<T>(
     endAttempt(need.trace, attempt, failure);
     reportFailure(taken, failure, limits, suspicion);
     if (failure.reason === UNKNOWN_MODEL) passage.refusals.push(taken);
-    if (failure.reason === EMPTY_ANSWER) passage.emptyAnswers += 1;
-    const isOver = committed || isFinal(failure) || passage.emptyAnswers >= MAX_EMPTY_ANSWERS;
+    const isOver = committed || isFinal(failure) || isWastedTooOften(passage, failure);
     if (isOver || deadline.signal.aborted) throw toAppError(failure);
     return false;
   } finally {
@@ -165,6 +167,13 @@ function learnOffers({ need, refusals }: Passage, learn: typeof learnFromSuccess
 /** Whether the request has failed for its model, and not since its caller left or its time was over. */
 function isForModel(error: unknown): boolean {
   return isAppError(error) && isGeminiError(error.cause) && error.cause.reason === UNKNOWN_MODEL;
+}
+
+function isWastedTooOften(passage: Passage, { reason }: GeminiError): boolean {
+  const limit = MAX_WASTED[reason ?? ''];
+  if (limit === undefined) return false;
+  passage.wastedAnswers += 1;
+  return passage.wastedAnswers >= limit;
 }
 
 /** A failure that no other account would mend. */

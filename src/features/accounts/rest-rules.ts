@@ -23,12 +23,15 @@ export interface RestRule {
 
 /** An answer without a word of text: another account may do better, but this one is not ill. */
 export const EMPTY_ANSWER = 'EMPTY_ANSWER';
+/** What an answer has made could not be fetched or is no medium: it was made, and it has cost. */
+export const MEDIA_LOST = 'MEDIA_LOST';
 /** The time for all tries was over; the account that was asked last may have had no time at all. */
 export const DEADLINE = 'DEADLINE';
 
 /** Reasons that speak against no account, whatever the fault; the last is about the prompt alone. */
 const blamelessReasons: ReadonlySet<string> = new Set([
   EMPTY_ANSWER,
+  MEDIA_LOST,
   DEADLINE,
   'NON_ASSIST_SEEKING_QUERY_IGNORED',
 ]);

@@ -5,6 +5,7 @@ import {
   endAttempt,
   endTrace,
   endWait,
+  isBeingServed,
   lastFault,
   newTrace,
   noteFirstByte,
@@ -61,6 +62,36 @@ it('adds up its waits, with the one under way when the call ends', () => {
   wait(50);
   endWait(trace);
   expect(trace.queueMs).toBe(230);
+});
+
+it('counts what several of its questions wait at the same time once', () => {
+  vi.useFakeTimers();
+  const trace = newTrace('request');
+  beginWait(trace);
+  vi.advanceTimersByTime(100);
+  beginWait(trace);
+  vi.advanceTimersByTime(100);
+  endWait(trace);
+  expect(trace.queueMs).toBe(0);
+  vi.advanceTimersByTime(100);
+  endWait(trace);
+  expect(trace.queueMs).toBe(300);
+  beginWait(trace);
+  beginWait(trace);
+  vi.advanceTimersByTime(50);
+  endTrace(trace);
+  expect(trace.queueMs).toBe(350);
+});
+
+it('is being served from the moment when an account is at work, unless that fails', () => {
+  const trace = newTrace('request');
+  expect(isBeingServed(trace)).toBe(false);
+  const refused = beginAttempt(trace, account);
+  expect(isBeingServed(trace)).toBe(true);
+  endAttempt(trace, refused, new GeminiError('quota', 'none left'));
+  expect(isBeingServed(trace)).toBe(false);
+  endAttempt(trace, beginAttempt(trace, account), 'served');
+  expect(isBeingServed(trace)).toBe(true);
 });
 
 it('has no fault without tries, or when the first one served', () => {

@@ -24,17 +24,24 @@ export interface Trace {
   requestId: string;
   /** `performance.now()` when the call began. */
   beganAtMs: number;
-  /** Waits for an account, all together, as far as they are over. */
+  /** How long any of its questions waited for an account, as far as that is over. */
   queueMs: number;
-  /** `performance.now()` when the wait under way began; null: it does not wait. */
-  waitingSinceMs: number | null;
+  /** How many of its questions wait now. */
+  waiting: number;
+  /** `performance.now()` when the first of them began to. */
+  waitingSinceMs: number;
   attempts: Attempt[];
 }
 
 /** The trace of a call that begins now. */
 export function newTrace(requestId: string): Trace {
   const beganAtMs = performance.now();
-  return { requestId, beganAtMs, queueMs: 0, waitingSinceMs: null, attempts: [] };
+  return { requestId, beganAtMs, queueMs: 0, waiting: 0, waitingSinceMs: 0, attempts: [] };
+}
+
+/** Whether an account is at work for it, or has served it: it does not wait for one. */
+export function isBeingServed({ attempts }: Trace): boolean {
+  return attempts.some(({ isOver, outcome }) => !isOver || outcome === 'served');
 }
 
 /** Whole milliseconds since the call began. */
@@ -42,16 +49,17 @@ export function elapsedMs({ beganAtMs }: Trace): number {
   return Math.round(performance.now() - beganAtMs);
 }
 
-/** Notes that the request waits for an account from now on. */
+/** Notes that the request waits for an account from now on; several of its questions may. */
 export function beginWait(trace: Trace): void {
-  trace.waitingSinceMs = performance.now();
+  if (trace.waiting === 0) trace.waitingSinceMs = performance.now();
+  trace.waiting += 1;
 }
 
-/** Adds the wait under way, if there is one, to the others. */
+/** Ends a wait, if there is one under way. What several waited at the same time counts once. */
 export function endWait(trace: Trace): void {
-  if (trace.waitingSinceMs === null) return;
-  trace.queueMs += Math.round(performance.now() - trace.waitingSinceMs);
-  trace.waitingSinceMs = null;
+  if (trace.waiting === 0) return;
+  trace.waiting -= 1;
+  if (trace.waiting === 0) trace.queueMs += Math.round(performance.now() - trace.waitingSinceMs);
 }
 
 /** Notes that the request goes to `account` now. */
@@ -94,7 +102,7 @@ export function endAttempt(
 
 /** Ends what of the trace is still under way, since the call ends now. */
 export function endTrace(trace: Trace): void {
-  endWait(trace);
+  while (trace.waiting > 0) endWait(trace);
   for (const attempt of trace.attempts) endAttempt(trace, attempt, null);
 }
 

@@ -30,7 +30,7 @@ const question: Question = {
   stop: [],
   maxTokens: null,
   imageFormat: 'markdown',
-  mediaBaseUrl: 'http://pool.test',
+  mediaBaseUrl: () => 'http://pool.test',
   origin: { apiKeyId: 'k', modelId: 'm' },
   settings: Settings.parse({ thoughtsHoldMs: 5_000, sessionStockPerAccount: 0 }),
 };

@@ -6,6 +6,7 @@ import {
   keepGenerated,
   renderMedia,
   type ShownMedia,
+  unkeptLine,
 } from '@/features/chat/generated-media';
 import { openConversation } from '@/features/chat/opening';
 import type { Question } from '@/features/chat/question';
@@ -56,7 +57,7 @@ export function newChoice(index: number, { stop, maxTokens }: Question): Choice 
  * `thoughtsHoldMs`, so that an account that only thinks can still be left for another. The lease
  * learns what was served: a text at the first event, and each generated file. Those are kept by this
  * server before the end. Ending early, or `signal`, frees the upstream.
- * @throws GeminiError
+ * @throws GeminiError, and AppError `storage_full` where something can't be kept
  */
 export async function* answer(
   lease: Lease,
@@ -84,14 +85,16 @@ export async function* answer(
         if (!answered) throw emptyAnswer();
         const rest = reply.finish();
         if (rest) pieces.push(textPiece(choice, rest));
-        if (choice.files.size > 0) {
-          // The words need not wait for the pictures.
-          if (pieces.length > 0) yield pieces.splice(0);
-          const sessionName = (last?.type === 'end' && last.sessionName) || opening.session.name;
-          const media = await keepGenerated(lease, question, sessionName, choice.files, signal);
-          for (const each of media) pieces.push(await mediaPiece(choice, each, question));
-        }
         const citations = choice.cited.citations(choice.text.length);
+        if (choice.files.size > 0) {
+          // The words need not wait for the pictures, and of a cut reply no more is wanted.
+          if (pieces.length > 0) yield pieces.splice(0);
+          await events.return?.();
+          const sessionName = (last?.type === 'end' && last.sessionName) || opening.session.name;
+          for await (const piece of mediaPieces(lease, question, sessionName, choice, signal)) {
+            pieces.push(piece);
+          }
+        }
         if (citations.length > 0) pieces.push({ type: 'citations', index, citations });
         pieces.push({ type: 'finish', index, reason: reply.finishReason ?? 'stop' });
         // Before the caller has it all, and may ask on.
@@ -125,7 +128,7 @@ function isAnswer(event: GeminiEvent): boolean {
 function takeFiles(batch: GeminiEvent[], { files }: Choice, lease: Lease): void {
   for (const event of batch) {
     if (event.type !== 'file' && event.type !== 'inline_file') continue;
-    const id = event.type === 'file' ? event.fileId : String(files.size);
+    const id = event.type === 'file' ? event.fileId : `inline ${files.size}`;
     if (files.has(id)) continue;
     const { mimeType } = event;
     files.set(id, event.type === 'file' ? { mimeType } : { mimeType, base64: event.base64 });
@@ -163,10 +166,24 @@ function textPiece(choice: Choice, text: string): Piece {
   return { type: 'text', index: choice.index, text };
 }
 
-async function mediaPiece(choice: Choice, media: ShownMedia, question: Question): Promise<Piece> {
-  const text = await renderMedia(media, choice.text, question.imageFormat);
-  choice.text += text;
-  return { type: 'media', index: choice.index, text, media };
+/** What the choice has made, kept and as it stands in the text; a line for what is not kept. */
+async function* mediaPieces(
+  lease: Lease,
+  question: Question,
+  sessionName: string,
+  choice: Choice,
+  signal: CancelSignal,
+): AsyncGenerator<Piece, void, undefined> {
+  const { index, files } = choice;
+  for (const kept of await keepGenerated(lease, question, sessionName, files, signal)) {
+    if ('unkept' in kept) {
+      yield textPiece(choice, unkeptLine(choice.text, kept.unkept));
+      continue;
+    }
+    const text = await renderMedia(kept, choice.text, question.imageFormat);
+    choice.text += text;
+    yield { type: 'media', index, text, media: kept };
+  }
 }
 
 interface FirstBatch {

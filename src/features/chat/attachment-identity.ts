@@ -2,6 +2,8 @@ import { hash } from 'node:crypto';
 import type { ChatAttachment } from '@/openai/attachments';
 
 const known = new WeakMap<ChatAttachment, string>();
+/** By the bytes, which several attachments may share: some are megabytes. */
+const sums = new WeakMap<Uint8Array, string>();
 
 /**
  * What tells an attachment from all others: two of the same identity are the same to the upstream. An
@@ -23,8 +25,14 @@ function tellingOf(attachment: ChatAttachment): (string | null)[] {
     case 'url':
       return [attachment.url];
     case 'inline':
-      return [attachment.mimeType, hash('sha256', attachment.bytes, 'base64url')];
+      return [attachment.mimeType, sumOf(attachment.bytes)];
     case 'local':
       return [attachment.path];
   }
+}
+
+function sumOf(bytes: Uint8Array): string {
+  const sum = sums.get(bytes) ?? hash('sha256', bytes, 'base64url');
+  sums.set(bytes, sum);
+  return sum;
 }

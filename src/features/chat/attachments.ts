@@ -1,8 +1,9 @@
 import { createReadStream } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import { fileTypeFromBuffer, fileTypeFromFile } from 'file-type';
 import { identityOf } from '@/features/chat/attachment-identity';
-import { contentOf, findFile, receiveTemporary } from '@/features/files/files';
+import { CONVERSATION_FILE } from '@/features/chat/to-gemini';
+import { plainFileName } from '@/features/files/file-name';
+import { contentOf, findFile } from '@/features/files/files';
+import { discardIncoming, receiveTemporary } from '@/features/files/receive';
 import { findMedia } from '@/features/media/media';
 import { readMedia } from '@/features/media/open-media';
 import type { Settings } from '@/features/settings/schema';
@@ -11,7 +12,9 @@ import type { ChatAttachment } from '@/openai/attachments';
 import type { ChatMessage } from '@/openai/chat';
 import type { CancelSignal } from '@/platform/cancellation';
 import { env } from '@/platform/env';
-import { AppError } from '@/platform/errors';
+import { AppError, isAppError } from '@/platform/errors';
+import { fileTypeOfBytes, fileTypeOfFile } from '@/platform/file-type';
+import type { IncomingFile } from '@/platform/incoming-file';
 import { fetchPublic, isPublicFetchError } from '@/platform/public-fetch';
 
 /** A file as the upstream takes it. */
@@ -25,7 +28,7 @@ export interface PreparedFile {
 export interface AttachmentScope {
   keyId: string;
   /** Where our own media are, for links to them. */
-  mediaBaseUrl: string;
+  mediaBaseUrl(): string;
   limits: Settings;
   signal: CancelSignal;
 }
@@ -67,7 +70,7 @@ export class Attachments {
   /** Gives back what was fetched. */
   async release(): Promise<void> {
     this.#isReleased = true;
-    await Promise.all(this.#temporary.map((path) => rm(path, { force: true })));
+    await Promise.all(this.#temporary.map((path) => discardIncoming({ path })));
   }
 
   async #open(attachment: ChatAttachment): Promise<PreparedFile> {
@@ -79,7 +82,7 @@ export class Attachments {
         return openInline(attachment, name);
       case 'local': {
         const { path, byteCount } = attachment;
-        const mimeType = (await fileTypeFromFile(path))?.mime ?? attachment.mimeType;
+        const mimeType = (await fileTypeOfFile(path))?.mime ?? attachment.mimeType;
         return { name, mimeType, content: contentOfFile(path, byteCount) };
       }
       case 'url':
@@ -89,9 +92,9 @@ export class Attachments {
 
   /** A link to what this server has made itself, which it need not fetch from itself. */
   async #ownMedium(attachment: Extract<ChatAttachment, { source: 'url' }>) {
-    const { mediaBaseUrl } = this.#scope;
-    if (!attachment.url.startsWith(`${mediaBaseUrl}/`)) return null;
-    const [kind, name] = attachment.url.slice(mediaBaseUrl.length + 1).split('/');
+    const base = `${this.#scope.mediaBaseUrl()}/`;
+    if (!attachment.url.startsWith(base)) return null;
+    const [kind, name] = attachment.url.slice(base.length).split(/[?#]/)[0]?.split('/') ?? [];
     if ((kind !== 'image' && kind !== 'video') || !name) return null;
     const media = await findMedia(kind, name);
     if (!media) throw refused('There is no such file on this server.', attachment);
@@ -103,33 +106,39 @@ export class Attachments {
     attachment: Extract<ChatAttachment, { source: 'url' }>,
     name: string,
   ): Promise<PreparedFile> {
-    const { limits, signal } = this.#scope;
     try {
-      const { content, mimeType: told } = await fetchPublic(
-        attachment.url,
-        {
-          maxBytes: limits.maxRemoteFileBytes,
-          timeoutMs: limits.remoteFileTimeoutMs,
-          connectMs: limits.connectTimeoutMs,
-          allowances: env().allowances,
-        },
-        signal,
-      );
-      const { path, bytes } = await receiveTemporary(content, limits.maxRemoteFileBytes);
+      const { path, bytes, told } = await this.#download(attachment.url);
       this.#temporary.push(path);
-      if (this.#isReleased) await rm(path, { force: true });
+      if (this.#isReleased) await discardIncoming({ path });
       if (bytes === 0) throw refused('What is there is empty.', attachment);
-      const found = (await fileTypeFromFile(path))?.mime;
+      const found = (await fileTypeOfFile(path))?.mime;
       // What a server calls a picture may be its page of errors.
       if (attachment.isImage && !found?.startsWith('image/')) {
         throw refused('What is there is no picture.', attachment);
       }
-      const type = found ?? told ?? UNKNOWN_TYPE;
-      return { name, mimeType: type, content: contentOfFile(path, bytes) };
+      const mimeType = found ?? told ?? UNKNOWN_TYPE;
+      return { name, mimeType, content: contentOfFile(path, bytes) };
     } catch (error) {
       if (!isPublicFetchError(error)) throw error;
       if (error.reason === 'left') throw new AppError('client_left', 'The client left.');
       throw refused(error.message, attachment, error);
+    }
+  }
+
+  async #download(url: string): Promise<IncomingFile & { told: string | null }> {
+    const { limits, signal } = this.#scope;
+    const options = {
+      maxBytes: limits.maxRemoteFileBytes,
+      timeoutMs: limits.remoteFileTimeoutMs,
+      connectMs: limits.connectTimeoutMs,
+      allowances: env().allowances,
+    };
+    const reply = await fetchPublic(url, options, signal);
+    try {
+      const file = await receiveTemporary(reply.content, options.maxBytes);
+      return { ...file, told: reply.mimeType };
+    } finally {
+      reply.cancel();
     }
   }
 }
@@ -148,7 +157,7 @@ export async function attachmentsOf(
   messages: readonly ChatMessage[],
   scope: AttachmentScope,
 ): Promise<Attachments> {
-  const taken = new Set<string>();
+  const taken = new Set([CONVERSATION_FILE]);
   const names = new Map<string, string>();
   const named: ChatMessage[] = [];
   for (const message of messages) {
@@ -172,26 +181,18 @@ function tooMany({ param }: ChatAttachment): AppError {
 }
 
 async function nameOf(attachment: ChatAttachment, keyId: string): Promise<string> {
-  if (attachment.source === 'upload') return (await fileOf(attachment, keyId)).filename;
-  if (attachment.name) return plain(attachment.name);
+  if (attachment.source === 'upload') {
+    const { filename } = await fileOf(attachment, keyId);
+    return plainFileName(attachment.name ?? filename);
+  }
+  if (attachment.name) return plainFileName(attachment.name);
   if (attachment.source !== 'inline') return 'file';
-  const found = await fileTypeFromBuffer(attachment.bytes);
+  const found = await fileTypeOfBytes(attachment.bytes);
   const type = found?.mime ?? attachment.mimeType ?? '';
   const [family] = type.split('/');
   const stem = family === 'image' || family === 'audio' || family === 'video' ? family : 'file';
   const extension = found?.ext ?? /\/([a-z0-9]{1,10})$/.exec(type)?.[1];
   return extension ? `${stem}.${extension}` : stem;
-}
-
-/** A name that stays on one line and leads nowhere. */
-function plain(name: string): string {
-  const last = name.split(/[\\/]/).at(-1) ?? '';
-  return (
-    last
-      .replace(/[\p{Cc}\p{Cf}"<>]/gu, '')
-      .trim()
-      .slice(0, 200) || 'file'
-  );
 }
 
 function free(name: string, taken: Set<string>): string {
@@ -219,8 +220,8 @@ async function fileOf({ fileId, param }: { fileId: string; param: string }, keyI
   try {
     return await findFile(fileId, keyId);
   } catch (error) {
-    if ((error as AppError).code !== 'not_found') throw error;
-    throw new AppError('not_found', (error as AppError).message, { param, cause: error });
+    if (!isAppError(error) || error.code !== 'not_found') throw error;
+    throw new AppError('not_found', error.message, { param, cause: error });
   }
 }
 
@@ -228,7 +229,7 @@ async function openInline(
   { mimeType, bytes }: Extract<ChatAttachment, { source: 'inline' }>,
   name: string,
 ): Promise<PreparedFile> {
-  const type = (await fileTypeFromBuffer(bytes))?.mime ?? mimeType ?? UNKNOWN_TYPE;
+  const type = (await fileTypeOfBytes(bytes))?.mime ?? mimeType ?? UNKNOWN_TYPE;
   return { name, mimeType: type, content: { bytes: bytes.byteLength, open: () => pieces(bytes) } };
 }
 

@@ -24,13 +24,9 @@ function cite(segments: CitedSegment[], replyText = '') {
   return { type: 'citations' as const, replyText, segments, sources: [source] };
 }
 
-/** What went out whole: what was said, with what was inserted as `{…}`. */
 function cited(...pieces: string[]) {
   const text = createCitedText();
-  for (const piece of pieces) {
-    if (piece.startsWith('{')) text.inserted(piece);
-    else text.said(piece);
-  }
+  for (const piece of pieces) text.said(piece);
   return text;
 }
 
@@ -69,12 +65,6 @@ describe('the places of citations', () => {
     text.cite(cite([{ startByte: 2, endByte: 60, text: 'elsewhere', sources: [source] }]));
     text.cite(cite([{ startByte: 2, endByte: 60, text: null, sources: [source] }]));
     expect(text.citations(WHOLE)).toEqual([]);
-  });
-
-  it('move with what was put in', () => {
-    const text = cited('One. ', '{😀 a file}', 'Two. ', '{b}', 'Three.');
-    text.cite(cite(['One.', 'Two.', 'Three.'].map((w) => segmentOf('One. Two. Three.', w))));
-    expect(partsOf(text, 'One. {😀 a file}Two. {b}Three.')).toEqual(['One.', 'Two.', 'Three.']);
   });
 
   it('are those of the reply that went out: of what was cut off there is none', () => {
@@ -128,7 +118,7 @@ describe('the places of citations', () => {
 
   it('are right for any text, however it came', () => {
     const word = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 6 });
-    const part = fc.record({ text: word, inserted: fc.boolean(), isCited: fc.boolean() });
+    const part = fc.record({ text: word, isCited: fc.boolean() });
     fc.assert(
       fc.property(
         fc.array(part, { minLength: 1, maxLength: 12 }),
@@ -136,15 +126,9 @@ describe('the places of citations', () => {
         (parts, ofReply) => {
           const text = createCitedText();
           let upstream = '';
-          let reply = '';
           const expected: string[] = [];
           const later: CitedSegment[] = [];
-          for (const { text: words, inserted, isCited } of parts) {
-            if (inserted) {
-              text.inserted(`{${words}}`);
-              reply += `{${words}}`;
-              continue;
-            }
+          for (const { text: words, isCited } of parts) {
             text.said(words);
             const at = ofReply ? 0 : upstream.length;
             const segment = segmentOf(ofReply ? words : upstream + words, words, {
@@ -155,10 +139,9 @@ describe('the places of citations', () => {
             if (isCited && !ofReply) later.push(segment);
             if (isCited) expected.push(words);
             upstream += words;
-            reply += words;
           }
           text.cite(cite(later));
-          if (expected.length > 0) expect(partsOf(text, reply)).toEqual(expected);
+          if (expected.length > 0) expect(partsOf(text, upstream)).toEqual(expected);
         },
       ),
     );

@@ -11,8 +11,6 @@ export interface Citation extends Source {
 export interface CitedText {
   /** A piece of the upstream's own text. */
   said(text: string): void;
-  /** Words of ours that were put in at this place. */
-  inserted(text: string): void;
   cite(event: CitationsEvent): void;
   /**
    * Each once, in the order of their places; bounded in number and size. Those of a part that did
@@ -26,12 +24,6 @@ interface Mark extends CitedSegment {
   /** Where the reply that it came with begins and ends: UTF-16 units of the upstream's text. */
   replyStart: number;
   replyEnd: number;
-}
-
-interface Insertion {
-  /** Before which UTF-16 unit of the upstream's text. */
-  at: number;
-  text: string;
 }
 
 /** UTF-16 units of the upstream's text; the end exclusive. */
@@ -50,16 +42,12 @@ const FRAME_BYTES = 120;
 /** A text of which nothing was said yet. */
 export function createCitedText(): CitedText {
   let text = '';
-  const insertions: Insertion[] = [];
   const marks: Mark[] = [];
   let sources: Source[] = [];
 
   return {
     said(piece) {
       text += piece;
-    },
-    inserted(piece) {
-      insertions.push({ at: text.length, text: piece });
     },
     cite(event) {
       const replyEnd = text.length;
@@ -76,8 +64,8 @@ export function createCitedText(): CitedText {
       // Where the upstream names pages and no part, the whole rests on them.
       const whole = { range: { start: 0, end: text.length }, sources };
       const found = (parts.length > 0 ? parts : [whole]).flatMap((part) => {
-        if (!part.range || lastUnitOf(part.range, insertions) > givenUnits) return [];
-        const place = placeOf(part.range, insertions, ruler);
+        if (!part.range || part.range.end > givenUnits) return [];
+        const place = placeOf(part.range, ruler);
         return part.sources.map((source) => ({ ...source, ...place }));
       });
       return bounded(found);
@@ -145,21 +133,8 @@ function unitAt(bytes: Uint32Array, byte: number): number {
   return low;
 }
 
-function placeOf({ start, end }: Range, insertions: readonly Insertion[], ruler: Ruler) {
-  const { characters } = ruler;
-  const insertedUntil = (isBefore: (at: number) => boolean) =>
-    insertions
-      .filter(({ at }) => isBefore(at))
-      .reduce((sum, { text }) => sum + Array.from(text).length, 0);
-  return {
-    startIndex: (characters[start] ?? 0) + insertedUntil((at) => at <= start),
-    endIndex: (characters[end] ?? 0) + insertedUntil((at) => at < end),
-  };
-}
-
-/** The end of a range in the reply as it would go out uncut, in UTF-16 units. */
-function lastUnitOf({ end }: Range, insertions: readonly Insertion[]): number {
-  return insertions.filter(({ at }) => at < end).reduce((sum, { text }) => sum + text.length, end);
+function placeOf({ start, end }: Range, { characters }: Ruler) {
+  return { startIndex: characters[start] ?? 0, endIndex: characters[end] ?? 0 };
 }
 
 function bounded(citations: readonly Citation[]): Citation[] {

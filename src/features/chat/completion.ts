@@ -24,7 +24,7 @@ export interface Caller {
   /** From Accept-Language; the upstream's `languageCode`. */
   languageCode: string;
   /** Where this server's media are, as the caller reaches them; without a slash at the end. */
-  mediaBaseUrl: string;
+  mediaBaseUrl(): string;
   /** Fires when the caller leaves. */
   signal: CancelSignal;
   trace: Trace;
@@ -65,7 +65,8 @@ export async function createCompletion(
   const known = await getModel(caller.key.models, parameters.model);
   const model = tool ? { ...known, tools: [tool], quotaKind: quotaKindOf([tool]) } : known;
   const limits = await settings();
-  const { key, languageCode, mediaBaseUrl, signal } = caller;
+  const { key, languageCode, signal } = caller;
+  const mediaBaseUrl = () => caller.mediaBaseUrl();
   const isConversation = tool === undefined;
   const who = { keyId: key.id, languageCode, mediaBaseUrl, isConversation };
   const scope = { keyId: key.id, mediaBaseUrl, limits, signal };

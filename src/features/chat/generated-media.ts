@@ -1,10 +1,12 @@
+import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Lease } from '@/features/accounts/lease';
+import { MEDIA_LOST } from '@/features/accounts/rest-rules';
 import type { Question } from '@/features/chat/question';
 import { type Media, mediaUrl, saveMedia } from '@/features/media/media';
-import { readMedia } from '@/features/media/open-media';
+import { base64OfMedia } from '@/features/media/open-media';
 import { GeminiError, isGeminiError } from '@/gemini/errors';
-import { downloadFile, type FileMetadata, listGeneratedFiles } from '@/gemini/files';
+import { type Download, downloadFile, type FileMetadata, listGeneratedFiles } from '@/gemini/files';
 import { quotaKindOfFile } from '@/gemini/tools';
 import type { ImageFormat } from '@/openai/chat';
 import { mediaLink, mediaMarkdown } from '@/openai/media-links';
@@ -25,21 +27,29 @@ export interface ShownMedia extends Media {
   url: string;
 }
 
-/** Pauses before a file that is not ready, or whose download failed, is asked for again. */
+/** Pauses before a file that is not ready, or whose download broke off, is asked for again. */
 const RETRY_AFTER_MS = [500, 1_000, 2_000, 4_000, 8_000];
 /** Of one answer at the same time. */
 const PARALLEL_DOWNLOADS = 3;
 /** A larger picture is linked where it was to stand in the text. */
 const MAX_INLINE_BYTES = 16 * 1_048_576;
 
-/** Failures of a download that say nothing against a second one. */
-const retriedFaults: ReadonlySet<string> = new Set(['upstream', 'truncated', 'egress', 'overload']);
+/** Words for a download that may do better the next time, beside broken connections and a 5xx. */
+const retriedReasons: ReadonlySet<string> = new Set([
+  'FILE_NOT_READY',
+  'NO_BYTES',
+  'connection_lost',
+]);
+
+/** What came of a generated file: kept, or, as neither picture nor video, only told of by its type. */
+export type Kept = ShownMedia | { unkept: string };
 
 /**
  * Fetches what an answer has made and keeps it, in the order in which it was named. A file that is
- * announced may be there a moment later only, and a download may break off: both are tried again.
- * What is neither picture nor video is left out.
- * @throws GeminiError if one can't be had; `ours` if it can't be stored
+ * announced may be there a moment later only, and a download may break off: both are tried again, all
+ * files together for as long as one download may take.
+ * @throws GeminiError `upstream` with reason `MEDIA_LOST` if one can't be had, `client_left`; AppError
+ *   `storage_full`
  */
 export async function keepGenerated(
   lease: Lease,
@@ -47,24 +57,60 @@ export async function keepGenerated(
   sessionName: string,
   files: ReadonlyMap<string, Generated>,
   signal: CancelSignal,
-): Promise<ShownMedia[]> {
-  const toFetch = [...files].filter(([, { base64 }]) => base64 === undefined);
-  const listed =
-    toFetch.length === 0 ? [] : await listFiles(lease, sessionName, toFetch.length, signal);
+): Promise<Kept[]> {
+  const download = new Cancellation();
+  const end = () => download.abort();
+  const timer = setTimeout(end, question.settings.downloadTimeoutMs);
+  signal.addEventListener('abort', end);
+  if (signal.aborted) end();
+  const work = { lease, question, sessionName, signal: download };
+  try {
+    return await keepAll(work, files);
+  } catch (error) {
+    if (isAppError(error)) throw error;
+    if (signal.aborted) throw new GeminiError('client_left', 'The caller left.', { cause: error });
+    throw new GeminiError('upstream', 'A generated file can not be had.', {
+      reason: MEDIA_LOST,
+      cause: error,
+    });
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', end);
+    // Whatever is still under way.
+    end();
+  }
+}
+
+/** All that the files of one answer have in common. */
+interface Work {
+  lease: Lease;
+  question: Question;
+  /** Of the session that has them. */
+  sessionName: string;
+  /** Ends all of it. */
+  signal: Cancellation;
+}
+
+async function keepAll(work: Work, files: ReadonlyMap<string, Generated>): Promise<Kept[]> {
+  const toFetch = [...files].flatMap(([id, { base64 }]) => (base64 === undefined ? [id] : []));
+  const listed = toFetch.length === 0 ? [] : await listFiles(work, toFetch);
   const byId = new Map(listed.map((metadata) => [metadata.fileId, metadata]));
-  const kept = new Map<string, Media | null>();
+  const kept = new Map<string, Kept>();
   await inParallel(files, PARALLEL_DOWNLOADS, async ([id, file]) => {
-    const known = byId.get(id);
-    const fetch = (download: CancelSignal) =>
-      file.base64 === undefined
-        ? fetchFile(lease, known?.sessionName ?? sessionName, id, known?.mimeType, download)
-        : decoded(file.base64, file.mimeType);
-    kept.set(id, await keep(lease, question, file, known, fetch, signal));
+    try {
+      kept.set(id, await keep(work, id, file, byId.get(id)));
+    } catch (error) {
+      // The answer has failed: nobody needs the others.
+      work.signal.abort();
+      throw error;
+    }
   });
-  return [...files.keys()].flatMap((id) => {
-    const media = kept.get(id);
-    return media ? [{ ...media, url: mediaUrl(media, question.mediaBaseUrl) }] : [];
-  });
+  return [...files.keys()].flatMap((id) => kept.get(id) ?? []);
+}
+
+/** The line in an answer's text for a file that is not kept, after `before`. */
+export function unkeptLine(before: string, mimeType: string): string {
+  return mediaLink(before, `[a generated file, ${mimeType}, which is not kept]`);
 }
 
 /**
@@ -81,107 +127,95 @@ export async function renderMedia(
   if (format !== 'base64' || kind !== 'image' || bytes > MAX_INLINE_BYTES) {
     return mediaMarkdown(before, kind, url);
   }
-  return mediaMarkdown(before, kind, `data:${mimeType};base64,${await base64Of(media)}`);
-}
-
-async function base64Of(media: Media): Promise<string> {
-  const pieces: Uint8Array[] = [];
-  for await (const piece of readMedia(media)) pieces.push(piece);
-  return Buffer.concat(pieces).toString('base64');
-}
-
-interface Fetched {
-  declaredType: string | null;
-  content: AsyncIterable<Uint8Array>;
+  return mediaMarkdown(before, kind, `data:${mimeType};base64,${await base64OfMedia(media)}`);
 }
 
 /** The list is a help and no must (protocol 14): without it the answer's own words count. */
 async function listFiles(
-  lease: Lease,
-  sessionName: string,
-  count: number,
-  signal: CancelSignal,
+  { lease, sessionName, signal }: Work,
+  ids: string[],
 ): Promise<FileMetadata[]> {
   const { connection } = lease;
+  const list = () =>
+    lease.call((identity) => listGeneratedFiles(connection, identity, sessionName, signal));
   try {
-    const list = await lease.call((identity) =>
-      listGeneratedFiles(connection, identity, sessionName, signal),
-    );
-    if (list.length >= count) return list;
+    const found = await list();
+    const isWhole = ids.every((id) => found.some(({ fileId }) => fileId === id));
+    if (isWhole) return found;
     await pause(RETRY_AFTER_MS[0] ?? 0, signal);
-    return await lease.call((identity) =>
-      listGeneratedFiles(connection, identity, sessionName, signal),
-    );
+    return await list();
   } catch (error) {
     if (signal.aborted || !isGeminiError(error)) throw error;
     return [];
   }
 }
 
-async function fetchFile(
+/** One file, tried again as long as it may do better. */
+async function keep(
+  work: Work,
+  id: string,
+  file: Generated,
+  known: FileMetadata | undefined,
+): Promise<Kept> {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await keepOnce(work, id, file, known);
+    } catch (error) {
+      const waitMs = RETRY_AFTER_MS[tries];
+      if (!mayDoBetter(error) || waitMs === undefined || work.signal.aborted) throw error;
+      await pause(waitMs, work.signal);
+    }
+  }
+}
+
+function mayDoBetter(error: unknown): boolean {
+  if (!isGeminiError(error)) return false;
+  const { fault, reason, status } = error;
+  if (fault === 'truncated' || fault === 'overload') return true;
+  if (fault === 'egress') return reason !== 'timeout';
+  return (status ?? 0) >= 500 || retriedReasons.has(reason ?? '');
+}
+
+async function keepOnce(
+  { lease, question, sessionName, signal }: Work,
+  id: string,
+  file: Generated,
+  known: FileMetadata | undefined,
+): Promise<Kept> {
+  const { content, mimeType } =
+    file.base64 === undefined
+      ? await fetchFile(lease, known?.sessionName ?? sessionName, id, signal)
+      : { content: Readable.from([Buffer.from(file.base64, 'base64')]), mimeType: file.mimeType };
+  const declaredType = known?.mimeType ?? mimeType;
+  const about = { declaredType, accountId: lease.account.id, ...question.origin };
+  try {
+    const media = await saveMedia(content, about, signal);
+    // What the answer called something else was not counted yet.
+    if (quotaKindOfFile(file.mimeType) === null) lease.served(`${media.kind}s`);
+    return { ...media, url: mediaUrl(media, question.mediaBaseUrl()) };
+  } catch (error) {
+    if (!isUnfit(error)) throw error;
+    const types = [known?.mimeType, file.mimeType];
+    const account = lease.account.label;
+    log().warn({ account, types }, 'a generated file is neither picture nor video');
+    if (types.every((type) => !type || quotaKindOfFile(type) === null)) {
+      return { unkept: known?.mimeType ?? file.mimeType };
+    }
+    throw new GeminiError('upstream', 'A generated file is not what it is said to be.', {
+      cause: error,
+    });
+  }
+}
+
+function fetchFile(
   lease: Lease,
   sessionName: string,
   fileId: string,
-  listedType: string | null | undefined,
   signal: CancelSignal,
-): Promise<Fetched> {
+): Promise<Download> {
   const { connection } = lease;
   const file = { sessionName, fileId };
-  const { mimeType, content } = await lease.call((identity) =>
-    downloadFile(connection, identity, file, signal),
-  );
-  return { declaredType: listedType ?? mimeType, content };
-}
-
-async function decoded(base64: string, mimeType: string): Promise<Fetched> {
-  const bytes = Buffer.from(base64, 'base64');
-  return {
-    declaredType: mimeType,
-    content: (async function* () {
-      yield bytes;
-    })(),
-  };
-}
-
-async function keep(
-  lease: Lease,
-  { origin }: Question,
-  file: Generated,
-  known: FileMetadata | undefined,
-  fetch: (download: CancelSignal) => Promise<Fetched>,
-  signal: CancelSignal,
-): Promise<Media | null> {
-  const said = [known?.mimeType, file.mimeType];
-  for (let tries = 0; ; tries += 1) {
-    const download = new Cancellation();
-    const abort = () => download.abort();
-    signal.addEventListener('abort', abort);
-    if (signal.aborted) abort();
-    try {
-      const { declaredType, content } = await fetch(download);
-      const about = { declaredType, accountId: lease.account.id, ...origin };
-      const media = await saveMedia(content, about);
-      // What the answer called something else was not counted yet.
-      if (quotaKindOfFile(file.mimeType) === null) lease.served(`${media.kind}s`);
-      return media;
-    } catch (error) {
-      if (isUnfit(error)) {
-        log().warn({ said }, 'a generated file is neither picture nor video');
-        if (said.every((type) => !type || quotaKindOfFile(type) === null)) return null;
-        throw new GeminiError('upstream', 'A generated file is not what it is said to be.', {
-          reason: 'UNFIT_MEDIA',
-        });
-      }
-      const waitMs = RETRY_AFTER_MS[tries];
-      const isRetried = isGeminiError(error) && retriedFaults.has(error.fault);
-      if (!isRetried || waitMs === undefined || signal.aborted) throw error;
-      await pause(waitMs, signal);
-    } finally {
-      signal.removeEventListener('abort', abort);
-      // Also when nobody has begun to read.
-      abort();
-    }
-  }
+  return lease.call((identity) => downloadFile(connection, identity, file, signal));
 }
 
 function isUnfit(error: unknown): boolean {

@@ -1,9 +1,12 @@
+import { attachmentsOf } from '@/features/chat/attachments';
 import { type Caller, createCompletion, type TokenUsage } from '@/features/chat/completion';
 import type { ShownMedia } from '@/features/chat/generated-media';
-import type { Model } from '@/features/models/models';
+import { getModel, type Model } from '@/features/models/models';
+import { settings } from '@/features/settings/settings';
 import type { ChatAttachment } from '@/openai/attachments';
 import type { ChatCompletionParameters } from '@/openai/chat';
 import { AppError, excerpt } from '@/platform/errors';
+import { log } from '@/platform/log';
 
 /** What is to be drawn or filmed. */
 export interface MediaOrder {
@@ -25,8 +28,23 @@ const PARALLEL_QUESTIONS = 4;
 const MAX_SHOWN_WORDS = 300;
 
 /**
+ * Looks at what an order names, without carrying it out.
+ * @returns its attachments, each with a name
+ * @throws AppError `model_not_found`, `model_not_allowed`; `not_found` for a file that is not there
+ */
+export async function checkOrder(
+  order: MediaOrder,
+  { key, mediaBaseUrl, signal }: Caller,
+): Promise<readonly ChatAttachment[]> {
+  await getModel(key.models, order.model);
+  const scope = { keyId: key.id, mediaBaseUrl, limits: await settings(), signal };
+  const { messages } = await attachmentsOf(questionOf(order).messages, scope);
+  return messages.flatMap(({ attachments }) => attachments);
+}
+
+/**
  * Has `count` pictures or videos made: a question each, unless one answer brings several. Fewer come
- * back only where some of the questions failed.
+ * back only where some of the questions failed, since what is there has been paid for; the log tells.
  * @throws AppError of the first failure if nothing was made; `no_image_generated` or
  *   `no_video_generated` if there were words only
  */
@@ -55,6 +73,10 @@ export async function generateMedia(
   };
   await Promise.all(Array.from({ length: Math.min(count, PARALLEL_QUESTIONS) }, worker));
   if (results.length === 0) throw failures[0];
+  const { requestId } = caller.trace;
+  for (const err of failures) {
+    log().warn({ requestId, wanted: count, made, err }, `a question for one ${order.kind} failed`);
+  }
   return results;
 }
 

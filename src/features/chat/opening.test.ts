@@ -50,7 +50,7 @@ function questionOf(messages: ChatMessage[]): Question {
     stop: [],
     maxTokens: null,
     imageFormat: 'markdown',
-    mediaBaseUrl: 'http://pool.test',
+    mediaBaseUrl: () => 'http://pool.test',
     origin: { apiKeyId: 'k', modelId: 'm' },
     settings,
   };

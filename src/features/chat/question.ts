@@ -24,7 +24,7 @@ export interface Question {
   maxTokens: number | null;
   /** How what it makes is shown in its text, and where that will be. */
   imageFormat: ImageFormat;
-  mediaBaseUrl: string;
+  mediaBaseUrl(): string;
   /** Where what is kept of it comes from. */
   origin: { apiKeyId: string; modelId: string };
   settings: Settings;
@@ -34,7 +34,7 @@ export interface Question {
 interface Asker {
   keyId: string;
   languageCode: string;
-  mediaBaseUrl: string;
+  mediaBaseUrl(): string;
   /** Whether a later request may go on from this one. */
   isConversation: boolean;
 }

@@ -40,7 +40,7 @@ function isPrefill({ role, toolCalls }: ChatMessage): boolean {
 
 function open(message: ChatMessage): string {
   const { role, name, toolCallId, toolCalls, text, attachments } = message;
-  const files = attachments.map((attachment) => attachment.name).join(', ');
+  const files = attachments.length === 0 ? null : attachments.map((each) => each.name).join(', ');
   const tag = openingTag(role, { call_id: toolCallId, name, files });
   const calls = toolCalls.map(toolCall);
   // Beside calls an empty text is none; elsewhere it is what the caller said.

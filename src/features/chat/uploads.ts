@@ -19,7 +19,8 @@ export const UNUSABLE_ATTACHMENT = 'UNUSABLE_ATTACHMENT';
 /**
  * Gives the attachments of `messages` to the session, but for those that it has already.
  * @returns their upstream ids, in order, each once
- * @throws GeminiError `request` with the caller's own error as its cause if a file can't be used
+ * @throws GeminiError `request` with the caller's own error as its cause if a file can't be used;
+ *   AppError `storage_full` if there is no room to fetch one
  */
 export async function uploadAttachments(
   lease: Lease,
@@ -34,7 +35,10 @@ export async function uploadAttachments(
   }
   session.fileIds ??= new Map();
   const { fileIds } = session;
-  const missing = [...wanted].filter(([identity]) => !fileIds.has(identity));
+  // What is at an address may have changed since the session got it.
+  const missing = [...wanted].filter(
+    ([identity, { source }]) => source === 'url' || !fileIds.has(identity),
+  );
   await inParallel(missing, PARALLEL_UPLOADS, async ([identity, attachment]) => {
     const file = await attachments.open(attachment).catch(asGeminiError);
     fileIds.set(identity, await upload(lease, session, file, attachment.param, signal));
@@ -54,9 +58,10 @@ export async function upload(
   try {
     return await lease.call((identity) => uploadFile(lease.connection, identity, file, signal));
   } catch (error) {
-    throw isGeminiError(error) && error.fault === 'request'
-      ? unusable(refusalOf(error, mimeType, param))
-      : error;
+    if (isGeminiError(error) && error.fault === 'request') {
+      throw unusable(refusalOf(error, mimeType, param));
+    }
+    throw isGone(error) ? unusable(goneError(param)) : error;
   }
 }
 
@@ -68,6 +73,15 @@ function refusalOf(error: GeminiError, mimeType: string, param: string): AppErro
         ? 'The file is larger than the upstream takes.'
         : 'The upstream did not take the file.';
   return new AppError('invalid_request', message, { param, detail: 'invalid_file', cause: error });
+}
+
+function isGone(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException | null)?.code === 'ENOENT';
+}
+
+/** It was deleted after the request had begun. */
+function goneError(param: string): AppError {
+  return new AppError('not_found', 'The file is no longer there.', { param });
 }
 
 function asGeminiError(error: unknown): never {

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { type FileTypeResult, fileTypeFromFile } from 'file-type';
+import { fileTypeOfFile } from '@/platform/file-type';
 
 const PLAIN = /^[a-z0-9][a-z0-9!#$&^_.+-]{0,63}\/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}$/;
 const UNKNOWN = 'application/octet-stream';
@@ -44,21 +44,11 @@ export async function contentTypeOf(
   file: string,
   { declared, filename }: { declared: string; filename: string },
 ): Promise<string> {
-  const shown = (await detected(file))?.mime.split(';')[0];
+  const shown = (await fileTypeOfFile(file))?.mime.split(';')[0];
   if (shown && !containers.has(shown)) return shown;
   const told = byExtension.get(path.extname(filename).slice(1).toLowerCase());
   if (shown) return told ?? shown;
   const given = declared.trim().toLowerCase();
   if (PLAIN.test(given) && !saysNothing.has(given)) return given;
   return told ?? (saysNothing.has(given) ? given : UNKNOWN);
-}
-
-async function detected(file: string): Promise<FileTypeResult | undefined> {
-  try {
-    return await fileTypeFromFile(file);
-  } catch (error) {
-    // The disk's failures have a code; the others are those of a parser that was led astray.
-    if ((error as NodeJS.ErrnoException).code !== undefined) throw error;
-    return undefined;
-  }
 }

@@ -1,7 +1,8 @@
-import { opendir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { query } from '@/platform/db';
 import { env } from '@/platform/env';
 import { AppError } from '@/platform/errors';
+import { isSafeToClean, makeMarkedFolder } from '@/platform/folder-mark';
 import { rowId } from '@/platform/row-id';
 
 const FILE_ID = /^file-[0-9A-HJKMNP-TV-Z]{26}$/;
@@ -30,34 +31,16 @@ export function pathOfFile(id: string): string {
   return path.join(/*turbopackIgnore: true*/ filesFolder(), id);
 }
 
-/** The names in the folder, some at a time; none if there is no folder. */
-export async function* namesInFolder(pageSize: number): AsyncGenerator<string[]> {
-  if (!(await isThere(filesFolder()))) return;
-  let names: string[] = [];
-  for await (const { name } of await opendir(/*turbopackIgnore: true*/ filesFolder())) {
-    names.push(name);
-    if (names.length < pageSize) continue;
-    yield names;
-    names = [];
-  }
-  if (names.length > 0) yield names;
+/** Makes that folder where it is missing. @throws AppError `conflict` if it can't be made */
+export function makeFilesFolder(): Promise<void> {
+  return makeMarkedFolder(filesFolder(), hasFiles);
 }
 
-/** False only if there is surely nothing: a disk that can't be read tells nothing. */
-export async function isThere(file: string): Promise<boolean> {
-  try {
-    await stat(/*turbopackIgnore: true*/ file);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ENOENT';
-  }
+/** Whether the folder is the one that the rows tell of, so that the two may be compared. */
+export function isFilesFolderSafe(): Promise<boolean> {
+  return isSafeToClean(filesFolder(), hasFiles);
 }
 
-/** Removes what has that name in the folder if it was made, and named so, before `timeMs`. */
-export async function removeOlder(name: string, timeMs: number): Promise<boolean> {
-  const file = path.join(/*turbopackIgnore: true*/ filesFolder(), name);
-  const { ctimeMs } = await stat(file).catch(() => ({ ctimeMs: Number.POSITIVE_INFINITY }));
-  if (ctimeMs >= timeMs) return false;
-  await rm(file, { force: true });
-  return true;
+async function hasFiles(): Promise<boolean> {
+  return (await query((db) => db.file.findFirst({ select: { id: true } }))) !== null;
 }

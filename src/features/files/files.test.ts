@@ -2,18 +2,19 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { cleanFiles } from '@/features/files/clean-files';
-import { filesFolder, newFileId, pathOfFile } from '@/features/files/file-folder';
+import { filesFolder, makeFilesFolder, newFileId, pathOfFile } from '@/features/files/file-folder';
 import {
   contentOf,
+  deleteAnyFile,
   deleteFile,
-  discardUpload,
   type FilePage,
   findFile,
   keepUpload,
+  listAllFiles,
   listFiles,
-  receiveUpload,
   type UploadDetails,
 } from '@/features/files/files';
+import { discardIncoming, receiveTemporary, receiveUpload } from '@/features/files/receive';
 import { fileRoom } from '@/features/files/room';
 import { closeDatabase, query } from '@/platform/db';
 import { newDataFolder } from '../../../e2e/support/data-folder';
@@ -30,7 +31,7 @@ beforeEach(async () => {
   await query((db) => db.file.deleteMany());
   fs.rmSync(filesFolder(), { recursive: true, force: true });
   const room = await fileRoom();
-  expect(room).toMatchObject({ incomingBytes: 0, waiting: new Set() });
+  expect(room).toMatchObject({ incomingBytes: 0, waiting: new Map() });
   room.storedBytes = 0;
 });
 afterAll(closeDatabase);
@@ -62,7 +63,7 @@ async function idsOf(changes: Partial<FilePage> = {}) {
   return (await listFiles(page(changes))).files.map(({ id }) => id);
 }
 
-const inFolder = () => fs.readdirSync(filesFolder());
+const inFolder = () => fs.readdirSync(filesFolder()).filter((name) => !name.startsWith('.'));
 const clean = (nowMs = Date.now()) => cleanFiles(nowMs, signal);
 const expire = (id: string) =>
   query((db) => db.file.update({ where: { id }, data: { expiresAt: new Date(Date.now() - 1) } }));
@@ -88,8 +89,8 @@ describe('an upload', () => {
 
   it('leaves nothing when it is discarded, fails or is too large', async () => {
     const incoming = await receiveUpload(pieces('x'), limits);
-    await discardUpload(incoming);
-    await discardUpload(incoming);
+    await discardIncoming(incoming);
+    await discardIncoming(incoming);
     async function* broken() {
       yield Buffer.from('x');
       throw new Error('broke off');
@@ -105,7 +106,7 @@ describe('an upload', () => {
     const incoming = await receiveUpload(pieces('x'), limits);
     const noString = null as unknown as string;
     await expect(keepUpload(incoming, details({ purpose: noString }))).rejects.toThrow();
-    await discardUpload(incoming);
+    await discardIncoming(incoming);
     expect(inFolder()).toEqual([]);
     expect(await fileRoom()).toMatchObject({ storedBytes: 0, incomingBytes: 0 });
   });
@@ -118,7 +119,33 @@ describe('an upload', () => {
     const { id } = await keepUpload(first, details());
     await expect(second()).rejects.toMatchObject({ code: 'storage_full' });
     await deleteFile(id, KEY);
-    await discardUpload(await second());
+    await discardIncoming(await second());
+  });
+
+  it('has room as soon as a command beside the server has made some', async () => {
+    const few = { maxFileBytes: 1_000, maxFilesBytes: 1_500 };
+    const { id } = await keep('x'.repeat(1_000));
+    // Not by this process.
+    await query((db) => db.file.delete({ where: { id } }));
+    const second = await receiveUpload(pieces('x'.repeat(1_000)), few);
+    expect(await fileRoom()).toMatchObject({ storedBytes: 0, incomingBytes: 1_000 });
+    await discardIncoming(second);
+  });
+
+  it('for one request alone takes room until it is discarded', async () => {
+    const incoming = await receiveTemporary(pieces('x'.repeat(1_000)), 1_000);
+    const few = { maxFileBytes: 1_000, maxFilesBytes: 1_500 };
+    const second = () => receiveUpload(pieces('x'.repeat(501)), few);
+    await expect(second()).rejects.toMatchObject({
+      code: 'storage_full',
+      message: expect.stringContaining('ask its operator to make room'),
+    });
+    await discardIncoming(incoming);
+    await discardIncoming(await second());
+    await expect(receiveTemporary(pieces('xx'), 1)).rejects.toMatchObject({
+      code: 'payload_too_large',
+    });
+    expect(await fileRoom()).toMatchObject({ storedBytes: 0, incomingBytes: 0 });
   });
 
   it.each([
@@ -184,6 +211,21 @@ it.each(['', '..', '../pool.db', 'file-', 'file-../../pool.db', `${newFileId(0)}
   },
 );
 
+it('shows and deletes all files for the operator', async () => {
+  const mine = await keep('x');
+  const other = await keep('x', { apiKeyId: 'other' });
+  await expire(other.id);
+  const ids = async (apiKeyId: string | null, after: string | null = null) =>
+    (await listAllFiles({ apiKeyId, after, limit: 10 })).files.map(({ id }) => id);
+  expect(await ids(null)).toEqual([other.id, mine.id]);
+  expect(await ids('other')).toEqual([other.id]);
+  expect(await ids(null, other.id)).toEqual([mine.id]);
+  await deleteAnyFile(other.id);
+  await expect(deleteAnyFile(other.id)).rejects.toMatchObject({ code: 'not_found' });
+  await expect(deleteAnyFile('../x')).rejects.toMatchObject({ code: 'not_found' });
+  expect(inFolder()).toEqual([mine.id]);
+});
+
 describe('a list', () => {
   function addRows(count: number) {
     const data = Array.from({ length: count }, (_, number) => ({
@@ -236,6 +278,8 @@ describe('a list', () => {
 });
 
 describe('the clean-up', () => {
+  const none = { expired: 0, ofOldKeys: 0, litter: 0, missing: 0 };
+
   it('takes what is over, litter and rows without bytes, and leaves the rest', async () => {
     const kept = await keep('kept');
     const expired = await keep('expired');
@@ -246,29 +290,58 @@ describe('the clean-up', () => {
     for (const name of [...litter, 'not ours']) {
       fs.writeFileSync(path.join(filesFolder(), name), 'x');
     }
-    expect(await clean()).toEqual({ expired: 1, litter: 0, missing: 1 });
-    expect(inFolder().sort()).toEqual([...litter, 'not ours', kept.id].sort());
-    expect(await clean(Date.now() + 2 * HOUR_MS)).toEqual({ expired: 0, litter: 2, missing: 0 });
+    const held = await receiveUpload(pieces('held'), limits);
+    expect(await clean()).toEqual({ ...none, expired: 1, missing: 1 });
+    const { name } = path.parse(held.path);
+    expect(inFolder().sort()).toEqual([...litter, 'not ours', kept.id, `${name}.part`].sort());
+    // What is held for a request is no litter, however old.
+    expect(await clean(Date.now() + 2 * HOUR_MS)).toEqual({ ...none, litter: 2 });
+    await discardIncoming(held);
     expect(inFolder().sort()).toEqual(['not ours', kept.id].sort());
     expect(await idsOf()).toEqual([kept.id]);
     expect(await fileRoom()).toMatchObject({ storedBytes: 4 });
   });
 
-  it('takes no row for lost where the whole folder has gone', async () => {
+  it('takes nothing for lost or litter where the disk is not mounted', async () => {
     const { id } = await keep('x');
-    fs.rmSync(filesFolder(), { recursive: true });
-    expect(await clean()).toEqual({ expired: 0, litter: 0, missing: 0 });
-    expect(await idsOf()).toEqual([id]);
+    const disk = `${filesFolder()}-disk`;
+    fs.renameSync(filesFolder(), disk);
+    const later = Date.now() + 2 * HOUR_MS;
+    expect(await clean(later)).toEqual(none);
+    fs.mkdirSync(filesFolder());
+    expect(await clean(later)).toEqual(none);
+    // An upload onto the empty place does not make it the right one.
+    const lost = await keep('y');
+    expect(await clean(later)).toEqual(none);
+    expect(await idsOf()).toEqual([lost.id, id]);
     await expect(contentOf(await findFile(id, KEY))).rejects.toMatchObject({ code: 'not_found' });
+    fs.rmSync(filesFolder(), { recursive: true });
+    fs.renameSync(disk, filesFolder());
+    expect(await clean(later)).toEqual({ ...none, missing: 1 });
+    expect(inFolder()).toEqual([id]);
+  });
+
+  it('takes the files of keys that are out of use for 30 days', async () => {
+    const now = Date.now();
+    const at = (days: number) => new Date(now - days * 24 * HOUR_MS);
+    const key = (id: string, more: object) =>
+      query((db) => db.apiKey.create({ data: { id, name: id, hash: id, prefix: id, ...more } }));
+    await key('old', { revokedAt: at(31) });
+    await key('fresh', { revokedAt: at(29) });
+    await key('over', { expiresAt: at(31) });
+    await key('used', { expiresAt: at(-1) });
+    for (const apiKeyId of ['old', 'old', 'fresh', 'over', 'used']) await keep('x', { apiKeyId });
+    expect(await clean(now)).toEqual({ ...none, ofOldKeys: 3 });
+    const { files } = await listAllFiles({ apiKeyId: null, after: null, limit: 10 });
+    expect(files.map(({ apiKeyId }) => apiKeyId)).toEqual(['used', 'fresh']);
   });
 
   it('goes through thousands, and ends when it is told to', async () => {
-    fs.mkdirSync(filesFolder());
+    await makeFilesFolder();
     for (let number = 0; number < 3_000; number++) {
       fs.writeFileSync(path.join(filesFolder(), newFileId(number)), 'x');
     }
     const later = Date.now() + 2 * HOUR_MS;
-    const none = { expired: 0, litter: 0, missing: 0 };
     expect(await cleanFiles(later, AbortSignal.abort())).toEqual(none);
     expect(await clean(later)).toEqual({ ...none, litter: 3_000 });
     expect(inFolder()).toEqual([]);

@@ -1,21 +1,15 @@
 import { rename, rm } from 'node:fs/promises';
 import { setImmediate as breath } from 'node:timers/promises';
 import { contentTypeOf } from '@/features/files/content-type';
-import {
-  filesFolder,
-  isFileId,
-  isThere,
-  newFileId,
-  pathOfFile,
-} from '@/features/files/file-folder';
+import { isFileId, newFileId, pathOfFile } from '@/features/files/file-folder';
 import { plainFileName } from '@/features/files/file-name';
-import { endWaiting, fileRoom } from '@/features/files/room';
-import type { File } from '@/generated/prisma/client';
+import { changeFiles, endWaiting, type Room } from '@/features/files/room';
+import type { File, Prisma } from '@/generated/prisma/client';
 import { query } from '@/platform/db';
 import { AppError, excerpt } from '@/platform/errors';
-import { type IncomingFile, receiveFile } from '@/platform/incoming-file';
+import { isThere } from '@/platform/folder';
+import type { IncomingFile } from '@/platform/incoming-file';
 import { log } from '@/platform/log';
-import { makeFolder } from '@/platform/make-folder';
 
 // So many rows hold the event loop for some milliseconds.
 const PAGE_ROWS = 200;
@@ -32,13 +26,6 @@ export interface StoredFile {
   expiresAtMs: number | null;
 }
 
-export interface UploadLimits {
-  /** Of one file. */
-  maxFileBytes: number;
-  /** Of all files together. */
-  maxFilesBytes: number;
-}
-
 export interface UploadDetails {
   apiKeyId: string;
   /** As the caller wrote it. */
@@ -50,62 +37,11 @@ export interface UploadDetails {
   expiresAfterSeconds: number | null;
 }
 
-/**
- * Takes content in before its details are known, since the fields of a form come in any order. The
- * file must then be kept or discarded.
- * @throws AppError `payload_too_large`, or `storage_full` if the disk or the operator's limit is; else
- *   what `content` throws
- */
-export async function receiveUpload(
-  content: AsyncIterable<Uint8Array>,
-  { maxFileBytes, maxFilesBytes }: UploadLimits,
-): Promise<IncomingFile> {
-  const room = await fileRoom();
-  makeFolder(filesFolder());
-  let bytes = 0;
-  async function* counted(): AsyncGenerator<Uint8Array, void, undefined> {
-    for await (const piece of content) {
-      bytes += piece.byteLength;
-      room.incomingBytes += piece.byteLength;
-      if (room.storedBytes + room.incomingBytes > maxFilesBytes) throw noRoom(maxFilesBytes);
-      yield piece;
-    }
-  }
-  try {
-    const incoming = await receiveFile(filesFolder(), counted(), maxFileBytes);
-    room.waiting.add(incoming.path);
-    return incoming;
-  } catch (error) {
-    room.incomingBytes -= bytes;
-    throw error;
-  }
-}
-
-/**
- * Takes a file in for the time of one request. Who asked for it removes it.
- * @throws AppError `payload_too_large`, `storage_full`; else what `content` throws
- */
-export function receiveTemporary(
-  content: AsyncIterable<Uint8Array>,
-  maxBytes: number,
-): Promise<IncomingFile> {
-  makeFolder(filesFolder());
-  return receiveFile(filesFolder(), content, maxBytes);
-}
-
-function noRoom(maxFilesBytes: number): AppError {
-  return new AppError(
-    'storage_full',
-    `All uploaded files together may have ${maxFilesBytes} bytes. Delete some first.`,
-  );
-}
-
 /** Makes a file of an upload; if that fails, nothing stays of it. */
 export async function keepUpload(
   incoming: IncomingFile,
   details: UploadDetails,
 ): Promise<StoredFile> {
-  const room = await fileRoom();
   const createdAtMs = Date.now();
   const id = newFileId(createdAtMs);
   const filename = plainFileName(details.filename);
@@ -124,22 +60,18 @@ export async function keepUpload(
     };
     // The bytes first: a row promises them, while bytes without a row are found as litter.
     await rename(incoming.path, pathOfFile(id));
-    await query((db) => db.file.create({ data: row }));
-    room.storedBytes += incoming.bytes;
+    await changeFiles(async (room) => {
+      await query((db) => db.file.create({ data: row }));
+      room.storedBytes += incoming.bytes;
+    });
     return toFile(row);
   } catch (error) {
     await rm(pathOfFile(id), { force: true });
     await rm(incoming.path, { force: true });
     throw error;
   } finally {
-    endWaiting(room, incoming);
+    endWaiting(incoming.path);
   }
-}
-
-/** Removes an upload that is not wanted. Safe to call again, also for one that was kept. */
-export async function discardUpload(incoming: IncomingFile): Promise<void> {
-  endWaiting(await fileRoom(), incoming);
-  await rm(incoming.path, { force: true });
 }
 
 /**
@@ -180,11 +112,29 @@ export interface FilePage {
 }
 
 /** A page of a key's files, and whether there are more behind it. */
-export async function listFiles(
-  page: FilePage,
-): Promise<{ files: StoredFile[]; hasMore: boolean }> {
-  const { apiKeyId, purpose, limit, order } = page;
+export function listFiles(page: FilePage): Promise<{ files: StoredFile[]; hasMore: boolean }> {
+  const { apiKeyId, purpose } = page;
   const where = { apiKeyId, ...(purpose !== null && { purpose }), ...notOver(Date.now()) };
+  return pageOf(where, page);
+}
+
+/**
+ * For the operator: a page of the files of all keys or of one, those that are over included, the
+ * newest first.
+ */
+export function listAllFiles(page: {
+  apiKeyId: string | null;
+  after: string | null;
+  limit: number;
+}): Promise<{ files: StoredFile[]; hasMore: boolean }> {
+  const where = page.apiKeyId === null ? {} : { apiKeyId: page.apiKeyId };
+  return pageOf(where, { ...page, order: 'desc' });
+}
+
+async function pageOf(
+  where: Prisma.FileWhereInput,
+  { limit, order, ...page }: Pick<FilePage, 'after' | 'limit' | 'order'>,
+): Promise<{ files: StoredFile[]; hasMore: boolean }> {
   const files: StoredFile[] = [];
   // One more than asked for tells whether there are more.
   for (let { after } = page; files.length <= limit; ) {
@@ -211,17 +161,19 @@ export async function deleteFile(id: string, apiKeyId: string): Promise<void> {
 }
 
 /**
+ * For the operator: deletes a file, whosever it is.
+ * @throws AppError `not_found`
+ */
+export async function deleteAnyFile(id: string): Promise<void> {
+  if (!isFileId(id) || (await removeFiles([id])) === 0) throw fileNotFound(id);
+}
+
+/**
  * Deletes the rows, then the bytes: of what fails in between the clean-up finds the rest.
  * @returns how many there were
  */
 export async function removeFiles(ids: readonly string[]): Promise<number> {
-  const room = await fileRoom();
-  const json = JSON.stringify(ids);
-  const rows = await query(
-    (db) => db.$queryRaw<{ bytes: number | bigint }[]>`DELETE FROM "File" WHERE "id" IN
-      (SELECT value FROM json_each(${json})) RETURNING "bytes"`,
-  );
-  for (const { bytes } of rows) room.storedBytes -= Number(bytes);
+  const count = await changeFiles((room) => deleteRows(ids, room));
   for (const id of ids) {
     try {
       await rm(pathOfFile(id), { force: true });
@@ -229,6 +181,16 @@ export async function removeFiles(ids: readonly string[]): Promise<number> {
       log().warn({ file: id, err: error }, 'the bytes of a deleted file could not be removed');
     }
   }
+  return count;
+}
+
+async function deleteRows(ids: readonly string[], room: Room): Promise<number> {
+  const json = JSON.stringify(ids);
+  const rows = await query(
+    (db) => db.$queryRaw<{ bytes: number | bigint }[]>`DELETE FROM "File" WHERE "id" IN
+      (SELECT value FROM json_each(${json})) RETURNING "bytes"`,
+  );
+  for (const { bytes } of rows) room.storedBytes -= Number(bytes);
   return rows.length;
 }
 

@@ -143,8 +143,21 @@ function findActive(name: string) {
   return query((db) => db.apiKey.findFirst({ where: { name, revokedAt: null } }));
 }
 
+/** The ids of the keys that were revoked or have expired before `timeMs`. */
+export async function keysOverBefore(timeMs: number): Promise<string[]> {
+  const before = { lt: new Date(timeMs) };
+  const rows = await query((db) =>
+    db.apiKey.findMany({
+      where: { OR: [{ revokedAt: before }, { expiresAt: before }] },
+      select: { id: true },
+    }),
+  );
+  return rows.map(({ id }) => id);
+}
+
 /** What the operator may see of a key. */
 export interface KeySummary {
+  id: string;
   name: string;
   prefix: string;
   models: string[] | null;
@@ -158,6 +171,7 @@ export interface KeySummary {
 export async function listKeys(): Promise<KeySummary[]> {
   const rows = await query((db) => db.apiKey.findMany({ orderBy: { id: 'desc' }, take: 1_000 }));
   return rows.map((row) => ({
+    id: row.id,
     name: row.name,
     prefix: row.prefix,
     models: toKey(row).models,

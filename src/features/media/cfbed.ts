@@ -6,6 +6,7 @@ import { type Dispatcher, request } from 'undici';
 import { type CfbedConfig, cfbedConfig } from '@/features/media/storage-config';
 import { storageFailure } from '@/features/media/storage-failure';
 import { settings } from '@/features/settings/settings';
+import { Cancellation, type CancelSignal } from '@/platform/cancellation';
 import { env } from '@/platform/env';
 import { AppError } from '@/platform/errors';
 import { parseJson } from '@/platform/parse-json';
@@ -28,13 +29,18 @@ export interface CfbedFile {
 }
 
 /**
- * Uploads a file to the image host, piece by piece (protocol 24).
+ * Uploads a file to the image host, piece by piece (protocol 24); `signal` gives it up.
  * @returns its public address there
  * @throws AppError `upstream_error`, `upstream_timeout`; no message has an address or the token
  */
-export async function uploadToCfbed(config: CfbedConfig, file: CfbedFile): Promise<string> {
+export async function uploadToCfbed(
+  config: CfbedConfig,
+  file: CfbedFile,
+  signal: CancelSignal,
+): Promise<string> {
   const { size } = await stat(file.path);
-  return upload(config, file, createReadStream(/*turbopackIgnore: true*/ file.path), size);
+  const content = createReadStream(/*turbopackIgnore: true*/ file.path);
+  return upload(config, file, content, size, signal);
 }
 
 /**
@@ -47,7 +53,13 @@ export async function testCfbed(): Promise<{ url: string; durationMs: number }> 
   if (!config) throw new AppError('conflict', 'No image host is set. Set cfbedUrl first.');
   const startedAtMs = performance.now();
   const file = { name: 'test.png', mimeType: 'image/png' };
-  const url = await upload(config, file, Readable.from([TINY_PNG]), TINY_PNG.length);
+  const url = await upload(
+    config,
+    file,
+    Readable.from([TINY_PNG]),
+    TINY_PNG.length,
+    new Cancellation(),
+  );
   return { url, durationMs: Math.round(performance.now() - startedAtMs) };
 }
 
@@ -56,11 +68,17 @@ async function upload(
   file: Omit<CfbedFile, 'path'>,
   content: Readable,
   bytes: number,
+  signal: CancelSignal,
 ): Promise<string> {
+  const left = new AbortController();
+  const leave = () => left.abort();
+  signal.addEventListener('abort', leave);
+  if (signal.aborted) leave();
   // One that fails before it is read would end the process; whoever reads it is told all the same.
   content.on('error', () => {});
   try {
-    const answer = await send(config, file, content, bytes);
+    const end = AbortSignal.any([AbortSignal.timeout(config.timeoutMs), left.signal]);
+    const answer = await send(config, file, content, bytes, end);
     if (answer.statusCode !== 200) {
       answer.body.on('error', () => {}).destroy();
       throw new AppError('upstream_error', `The image host answers HTTP ${answer.statusCode}.`);
@@ -69,6 +87,7 @@ async function upload(
   } catch (error) {
     throw storageFailure('The image host', error);
   } finally {
+    signal.removeEventListener('abort', leave);
     content.destroy();
   }
 }
@@ -78,6 +97,7 @@ async function send(
   { name, mimeType }: Omit<CfbedFile, 'path'>,
   content: Readable,
   bytes: number,
+  signal: AbortSignal,
 ): Promise<Dispatcher.ResponseData> {
   const { connectTimeoutMs } = await settings();
   const boundary = `----${randomBytes(16).toString('hex')}`;
@@ -100,7 +120,7 @@ async function send(
     },
     body: Readable.from(form()),
     dispatcher: publicDispatcher(env().allowances, connectTimeoutMs),
-    signal: AbortSignal.timeout(config.timeoutMs),
+    signal,
     // The one limit is that of the signal.
     headersTimeout: 0,
     bodyTimeout: 0,

@@ -1,10 +1,20 @@
-import { existsSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { bucketUploadsDone } from '@/features/media/bucket-uploads';
 import { cleanMedia } from '@/features/media/clean-media';
 import { type MediaKind, saveMedia } from '@/features/media/media';
 import {
   kindFolder,
+  makeKindFolder,
   mediaFile,
   mediaFolder,
   thumbnailFile,
@@ -14,6 +24,7 @@ import { openMedia } from '@/features/media/open-media';
 import { openDataFolder } from '@/features/settings/data-folder';
 import { resetSettings, updateSettings } from '@/features/settings/settings';
 import { stopCachedTables } from '@/platform/cached-table';
+import { Cancellation } from '@/platform/cancellation';
 import { closeDatabase, query } from '@/platform/db';
 import { makeFolder } from '@/platform/make-folder';
 import { rowId } from '@/platform/row-id';
@@ -32,6 +43,8 @@ const unlimited = { imageRetentionHours: null, videoRetentionHours: null };
 beforeAll(async () => {
   await openDataFolder();
   makeFolder(thumbnailFolder());
+  await makeKindFolder('image');
+  await makeKindFolder('video');
 });
 beforeEach(async () => {
   await query((db) => db.media.deleteMany());
@@ -175,6 +188,27 @@ it('removes rows without a file and files without a row, but not young ones', as
   expect(new Set(await names())).toEqual(new Set([young.name, stored.name, whole.name]));
 });
 
+it('leaves a kind alone whose disk is not mounted', async () => {
+  await updateSettings({ imageRetentionHours: 4, videoRetentionHours: 4 });
+  const ages = { ageMs: 2 * HOUR_MS };
+  const [picture, film] = [await add(ages), await add({ ...ages, kind: 'video' })];
+  const expired = await add({ ageMs: 5 * HOUR_MS });
+  const [folder, disk] = [kindFolder('image'), `${mediaFolder()}-disk`];
+  renameSync(folder, disk);
+  const untouched = { rowsWithoutFile: 0, filesWithoutRow: 0, expired: 0, failed: 0 };
+  expect(await cleanMedia(NOW, running)).toMatchObject(untouched);
+  mkdirSync(folder);
+  expect(await cleanMedia(NOW, running)).toMatchObject(untouched);
+  // What is made meanwhile does not make it the right folder.
+  await makeKindFolder('image');
+  expect(await cleanMedia(NOW, running)).toMatchObject(untouched);
+  expect(new Set(await names())).toEqual(new Set([picture.name, film.name, expired.name]));
+  rmSync(folder, { recursive: true });
+  renameSync(disk, folder);
+  expect(await cleanMedia(NOW, running)).toMatchObject({ ...untouched, expired: 1 });
+  expect(await names()).toEqual([picture.name, film.name]);
+});
+
 it('with a bucket drops copies for room, and both by age', async () => {
   const s3 = await startS3();
   await updateSettings({
@@ -192,12 +226,15 @@ it('with a bucket drops copies for room, and both by age', async () => {
       yield png;
     }
     const origin = { declaredType: null, modelId: 'm', accountId: 'a', apiKeyId: 'k' };
-    const media = await saveMedia(content(), origin);
-    expect(media.inBucket).toBe(true);
+    const media = await saveMedia(content(), origin, new Cancellation());
+    // It was not there yet when a crash came, of which the row tells nothing.
+    const cut = await add({ inBucket: true, unusedMs: HOUR_MS });
+    await bucketUploadsDone();
     await updateSettings({ maxMediaBytes: 1_024 });
-    expect(await cleanMedia(NOW, running)).toMatchObject({ evicted: 1 });
-    expect(existsSync(fileOf(media))).toBe(false);
-    const opened = await openMedia(media);
+    expect(await cleanMedia(NOW, running)).toMatchObject({ evicted: 2 });
+    expect([media, cut].map((row) => existsSync(fileOf(row)))).toEqual([false, false]);
+    expect(await names()).toEqual([media.name]);
+    const opened = await openMedia({ ...media, inBucket: true });
     expect(opened.from).toBe('bucket');
     opened.close();
     const later = Date.now() + 2 * HOUR_MS;

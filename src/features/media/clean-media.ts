@@ -1,3 +1,4 @@
+import { hasObject, objectName } from '@/features/media/bucket';
 import {
   removeFilesWithoutRow,
   removeRowsWithoutFile,
@@ -14,7 +15,7 @@ import {
   stored,
 } from '@/features/media/cleaning-run';
 import { firstIdOf, type MediaKind } from '@/features/media/media';
-import { mediaFolder } from '@/features/media/media-folder';
+import { isKindFolderSafe, mediaFolder } from '@/features/media/media-folder';
 import { holdForRemoval } from '@/features/media/media-readers';
 import { removeLocal, removeStored } from '@/features/media/remove-stored';
 import { bucketConfig } from '@/features/media/storage-config';
@@ -41,12 +42,18 @@ export async function cleanMedia(nowMs: number, signal: AbortSignal): Promise<Cl
   };
   const run: CleaningRun = { nowMs, signal, counts, local: new Map() };
   const { imageRetentionHours, videoRetentionHours, maxMediaBytes } = await settings();
-  await removeExpired(run, 'image', imageRetentionHours);
-  await removeExpired(run, 'video', videoRetentionHours);
+  const retentions = [
+    ['image', imageRetentionHours],
+    ['video', videoRetentionHours],
+  ] as const;
+  for (const [kind, hours] of retentions) {
+    // Of a disk that is not mounted, all rows would seem lost; and once it is back, all files.
+    if (!(await isKindFolderSafe(kind))) continue;
+    await removeExpired(run, kind, hours);
+    await removeFilesWithoutRow(run, kind);
+    await removeRowsWithoutFile(run, kind);
+  }
   await removeUnfinished(run, mediaFolder());
-  await removeFilesWithoutRow(run, 'image');
-  await removeFilesWithoutRow(run, 'video');
-  await removeRowsWithoutFile(run);
   await makeRoom(run, maxMediaBytes);
   await removeThumbnails(run);
   return counts;
@@ -98,7 +105,29 @@ async function unlessRead(
 async function makeRoom(run: CleaningRun, maxBytes: number): Promise<void> {
   let bytes = [...run.local.values()].reduce((sum, some) => sum + some, 0);
   if (bytes <= maxBytes) return;
-  const pages = rowPages(run, (after) =>
+  const isInBucket = bucketCheck();
+  for await (const rows of leastRecentlyUsed(run)) {
+    const gone: (string | null)[] = [];
+    for (const row of rows) {
+      if (bytes <= maxBytes) break;
+      if (!run.local.has(row.name)) continue;
+      if (await isInBucket(row)) {
+        if (!(await unlessRead(run, row, () => removeLocal(stored(row))))) continue;
+      } else {
+        const id = await removeWhole(run, row);
+        if (id === null) continue;
+        gone.push(id);
+      }
+      bytes -= row.bytes;
+      run.counts.evicted += 1;
+    }
+    await deleteRows(gone);
+    if (bytes <= maxBytes) return;
+  }
+}
+
+function leastRecentlyUsed(run: CleaningRun): AsyncGenerator<MediaRow[], void, undefined> {
+  return rowPages(run, (after) =>
     query((db) =>
       db.media.findMany({
         where: after
@@ -114,32 +143,21 @@ async function makeRoom(run: CleaningRun, maxBytes: number): Promise<void> {
       }),
     ),
   );
-  const hasBucket = await isBucketSet();
-  for await (const rows of pages) {
-    const gone: (string | null)[] = [];
-    for (const row of rows) {
-      if (bytes <= maxBytes) break;
-      if (!run.local.has(row.name)) continue;
-      if (row.inBucket && hasBucket) {
-        if (!(await unlessRead(run, row, () => removeLocal(stored(row))))) continue;
-      } else {
-        const id = await removeWhole(run, row);
-        if (id === null) continue;
-        gone.push(id);
-      }
-      bytes -= row.bytes;
-      run.counts.evicted += 1;
-    }
-    await deleteRows(gone);
-    if (bytes <= maxBytes) return;
-  }
 }
 
-/** One whose configuration is not complete still has what it has. */
-async function isBucketSet(): Promise<boolean> {
-  try {
-    return (await bucketConfig()) !== null;
-  } catch {
-    return true;
-  }
+/** Tells of rows whether the bucket has their medium. */
+function bucketCheck(): (row: MediaRow) => Promise<boolean> {
+  let isAnswering = true;
+  return async (row) => {
+    // The row is noted before the upload, which a crash may have cut off.
+    if (!row.inBucket || !isAnswering) return row.inBucket;
+    try {
+      const config = await bucketConfig();
+      return config !== null && (await hasObject(config, objectName(stored(row))));
+    } catch {
+      // One that does not answer still has what it has.
+      isAnswering = false;
+      return true;
+    }
+  };
 }

@@ -2,9 +2,8 @@ import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import {
   type CleaningRun,
-  changedAtMs,
   deleteRows,
-  namePages,
+  filePages,
   PAGE_ROWS,
   removed,
   removedOld,
@@ -21,12 +20,13 @@ import {
 } from '@/features/media/media-folder';
 import type { Media as MediaRow } from '@/generated/prisma/client';
 import { query } from '@/platform/db';
+import { isThere } from '@/platform/folder';
 import { PART_EXTENSION } from '@/platform/incoming-file';
 
 /** Removes files of a kind that no row knows, an hour after their last change; notes the others. */
 export async function removeFilesWithoutRow(run: CleaningRun, kind: MediaKind): Promise<void> {
   const folder = kindFolder(kind);
-  for await (const names of namePages(run, folder)) {
+  for await (const names of filePages(run, folder)) {
     const rows = await query((db) =>
       db.media.findMany({
         where: { kind, name: { in: names } },
@@ -45,7 +45,7 @@ export async function removeFilesWithoutRow(run: CleaningRun, kind: MediaKind): 
 
 /** Removes what was begun in `folder` and not gone on with for an hour. */
 export async function removeUnfinished(run: CleaningRun, folder: string): Promise<void> {
-  for await (const names of namePages(run, folder)) {
+  for await (const names of filePages(run, folder)) {
     for (const name of names) {
       if (!name.endsWith(PART_EXTENSION)) continue;
       if (await removedOld(run, folder, name)) run.counts.unfinished += 1;
@@ -53,13 +53,17 @@ export async function removeUnfinished(run: CleaningRun, folder: string): Promis
   }
 }
 
-/** Removes rows, older than an hour, whose file was not noted; not of what the bucket has. */
-export async function removeRowsWithoutFile(run: CleaningRun): Promise<void> {
+/** Removes rows of a kind, older than an hour, whose file was not noted; not of what the bucket has. */
+export async function removeRowsWithoutFile(run: CleaningRun, kind: MediaKind): Promise<void> {
   const end = firstIdOf(run.nowMs - YOUNG_MS);
   const pages = rowPages(run, (after) =>
     query((db) =>
       db.media.findMany({
-        where: { inBucket: false, AND: [{ id: { lt: end } }, { id: { gt: after?.id ?? '' } }] },
+        where: {
+          kind,
+          inBucket: false,
+          AND: [{ id: { lt: end } }, { id: { gt: after?.id ?? '' } }],
+        },
         orderBy: { id: 'asc' },
         take: PAGE_ROWS,
       }),
@@ -74,14 +78,14 @@ export async function removeRowsWithoutFile(run: CleaningRun): Promise<void> {
 /** The id of the row if its file is really not there; null if it is. */
 async function lostRow(row: MediaRow): Promise<string | null> {
   const { kind, name } = stored(row);
-  return (await changedAtMs(mediaFile(kind, name))) === null ? row.id : null;
+  return (await isThere(mediaFile(kind, name))) ? null : row.id;
 }
 
 /** Removes thumbnails of media that are gone. */
 export async function removeThumbnails(run: CleaningRun): Promise<void> {
   const folder = thumbnailFolder();
   const mediumOf = (name: string) => name.slice(0, -THUMBNAIL_EXTENSION.length);
-  for await (const names of namePages(run, folder)) {
+  for await (const names of filePages(run, folder)) {
     const media = names.filter((name) => name.endsWith(THUMBNAIL_EXTENSION)).map(mediumOf);
     const rows = await query((db) =>
       db.media.findMany({ where: { name: { in: media } }, select: { name: true } }),

@@ -1,9 +1,8 @@
-import { opendir, rm, stat } from 'node:fs/promises';
-import path from 'node:path';
 import { setImmediate as breath } from 'node:timers/promises';
 import type { StoredMedia } from '@/features/media/remove-stored';
 import type { Media as MediaRow } from '@/generated/prisma/client';
 import { query } from '@/platform/db';
+import { namePages, removeOlder } from '@/platform/folder';
 import { log } from '@/platform/log';
 
 /** What is younger may still be about to get its row or its file. */
@@ -54,54 +53,18 @@ export async function* rowPages(
   }
 }
 
-/** Pages of the names of the files in a folder, without hidden ones; none if it is not there. */
-export async function* namePages(
-  { signal }: CleaningRun,
-  folder: string,
-): AsyncGenerator<string[], void, undefined> {
-  let names: string[] = [];
-  for (const entry of await filesIn(folder)) {
-    names.push(entry);
-    if (names.length < PAGE_ROWS) continue;
-    yield names;
-    names = [];
-    if (signal.aborted) return;
-    await breath();
-  }
-  if (names.length > 0) yield names;
-}
-
-/** All of them first: a folder that is changed while it is listed may leave some out. */
-async function filesIn(folder: string): Promise<string[]> {
-  const names: string[] = [];
-  try {
-    for await (const entry of await opendir(/*turbopackIgnore: true*/ folder, {
-      bufferSize: 512,
-    })) {
-      if (entry.isFile() && !entry.name.startsWith('.')) names.push(entry.name);
-    }
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-  }
-  return names;
+/** Pages of the names of the files in a folder. */
+export function filePages({ signal }: CleaningRun, folder: string) {
+  return namePages(folder, PAGE_ROWS, signal);
 }
 
 /** Removes a file that was not changed for an hour. @returns whether it went */
 export async function removedOld(run: CleaningRun, folder: string, name: string): Promise<boolean> {
-  const file = path.join(/*turbopackIgnore: true*/ folder, name);
-  const changed = await changedAtMs(file);
-  if (changed === null || changed > run.nowMs - YOUNG_MS) return false;
-  return removed(run, () => rm(file, { force: true }));
-}
-
-/** Null if there is no such file. */
-export async function changedAtMs(file: string): Promise<number | null> {
-  try {
-    return (await stat(file)).mtimeMs;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw error;
-  }
+  let isGone = false;
+  const isDone = await removed(run, async () => {
+    isGone = await removeOlder(folder, name, run.nowMs - YOUNG_MS);
+  });
+  return isDone && isGone;
 }
 
 /** False if it failed: one that can't be removed keeps no other back. */

@@ -1,6 +1,8 @@
 import path from 'node:path';
 import type { MediaType } from '@/features/media/media-type';
+import { query } from '@/platform/db';
 import { env } from '@/platform/env';
+import { isSafeToClean, makeMarkedFolder } from '@/platform/folder-mark';
 
 /** What is added to a medium's name for its thumbnail's. */
 export const THUMBNAIL_EXTENSION = '.webp';
@@ -13,6 +15,21 @@ export function mediaFolder(): string {
 /** The folder of one kind. */
 export function kindFolder(kind: MediaType['kind']): string {
   return path.join(/*turbopackIgnore: true*/ mediaFolder(), kind);
+}
+
+/** Makes the folder of one kind where it is missing. @throws AppError `conflict` if it can't be made */
+export function makeKindFolder(kind: MediaType['kind']): Promise<void> {
+  return makeMarkedFolder(kindFolder(kind), () => hasMedia(kind));
+}
+
+/** Whether the folder of a kind is the one that the rows tell of, so that the two may be compared. */
+export function isKindFolderSafe(kind: MediaType['kind']): Promise<boolean> {
+  return isSafeToClean(kindFolder(kind), () => hasMedia(kind));
+}
+
+async function hasMedia(kind: MediaType['kind']): Promise<boolean> {
+  const first = { where: { kind }, select: { id: true } };
+  return (await query((db) => db.media.findFirst(first))) !== null;
 }
 
 /** The file of the medium of that name. */

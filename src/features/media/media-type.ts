@@ -1,4 +1,4 @@
-import { type FileTypeResult, fileTypeFromFile } from 'file-type';
+import { fileTypeOfFile } from '@/platform/file-type';
 
 /** What a generated file is, told by its content alone. */
 export interface MediaType {
@@ -37,16 +37,6 @@ const known: Readonly<Record<string, MediaType>> = {
 
 /** The type of a file's content; null if it is none that we keep. */
 export async function mediaTypeOf(file: string): Promise<MediaType | null> {
-  const found = await detected(file);
+  const found = await fileTypeOfFile(file);
   return found && Object.hasOwn(known, found.mime) ? (known[found.mime] ?? null) : null;
-}
-
-async function detected(file: string): Promise<FileTypeResult | undefined> {
-  try {
-    return await fileTypeFromFile(file);
-  } catch (error) {
-    // The disk's failures have a code; the others are those of a parser that was led astray.
-    if ((error as NodeJS.ErrnoException).code !== undefined) throw error;
-    return undefined;
-  }
 }

@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
+import path from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import sharp from 'sharp';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { testBucket } from '@/features/media/bucket';
+import { bucketUploadsDone } from '@/features/media/bucket-uploads';
 import { publicAddress, testCfbed } from '@/features/media/cfbed';
 import {
   deleteMedia,
@@ -20,6 +22,7 @@ import { thumbnailOf } from '@/features/media/thumbnail';
 import { openDataFolder } from '@/features/settings/data-folder';
 import { resetSettings, updateSettings } from '@/features/settings/settings';
 import { stopCachedTables } from '@/platform/cached-table';
+import { Cancellation } from '@/platform/cancellation';
 import { closeDatabase, query } from '@/platform/db';
 import { closeDispatchers } from '@/platform/http';
 import { flushWriteBehind } from '@/platform/write-behind';
@@ -39,6 +42,7 @@ afterAll(async () => {
   await closeDatabase();
 });
 
+const signal = new Cancellation();
 const origin = { declaredType: null, modelId: 'model', accountId: 'account', apiKeyId: 'key' };
 const canvas = () =>
   sharp({ create: { width: 640, height: 320, channels: 3, background: '#3a7' } });
@@ -53,12 +57,12 @@ async function* inPieces(content: Buffer, bytes = 1_000): AsyncGenerator<Buffer>
 }
 
 async function save(content: Buffer, more: Partial<typeof origin> = {}): Promise<Media> {
-  return saveMedia(inPieces(content), { ...origin, ...more });
+  return saveMedia(inPieces(content), { ...origin, ...more }, signal);
 }
 
 const leftovers = () =>
   readdirSync(mediaFolder(), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
+    .filter((entry) => entry.isFile() && !entry.name.startsWith('.'))
     .map(({ name }) => name);
 
 describe('what comes in', () => {
@@ -118,8 +122,16 @@ describe('what comes in', () => {
       yield MP4;
       throw new Error('cut');
     }
-    await expect(saveMedia(broken(), origin)).rejects.toThrow('cut');
+    await expect(saveMedia(broken(), origin, signal)).rejects.toThrow('cut');
     expect(leftovers()).toEqual(before);
+  });
+
+  it('that is too large is the upstream’s failure, not the caller’s', async () => {
+    await updateSettings({ maxMediaBytes: 1_024 });
+    await expect(save(Buffer.concat([MP4, randomBytes(2_000)]))).rejects.toMatchObject({
+      code: 'upstream_error',
+    });
+    await resetSettings(['maxMediaBytes']);
   });
 });
 
@@ -256,6 +268,19 @@ describe('the image host', () => {
     expect(String(failure)).not.toContain('secret');
   });
 
+  it('is waited for no longer than the caller stays', async () => {
+    await updateSettings(settings());
+    bed.fault = 'hang';
+    const leaving = new Cancellation();
+    const saved = saveMedia(inPieces(MP4), origin, leaving);
+    setTimeout(() => leaving.abort(), 100);
+    const media = await saved;
+    expect(media.externalUrl).toBeNull();
+    expect(existsSync(mediaFile('video', media.name))).toBe(true);
+    const gone = await saveMedia(inPieces(MP4), origin, leaving);
+    expect(gone.externalUrl).toBeNull();
+  });
+
   it('is tested with a tiny picture; without one, or with a wrong token, the test says so', async () => {
     await expect(testCfbed()).rejects.toMatchObject({ code: 'conflict' });
     await updateSettings({ ...settings(), cfbedToken: 'wrong' });
@@ -313,11 +338,22 @@ describe('the bucket', () => {
     }
   }
 
+  /** As its row has it, once the uploads are done. */
+  async function later({ kind, name }: Media): Promise<Media | null> {
+    await bucketUploadsDone();
+    return findMedia(kind, name);
+  }
+
+  async function saveThere(content: Buffer): Promise<Media> {
+    const media = await later(await save(content));
+    if (!media?.inBucket) throw new Error('not in the bucket');
+    return media;
+  }
+
   it('has it too, in many pieces, and alone when our copy is gone; deletes it', async () => {
     await updateSettings(settings());
     const content = Buffer.concat([MP4, randomBytes(12_000_000)]);
-    const media = await saveMedia(inPieces(content, 65_536), origin);
-    expect(media.inBucket).toBe(true);
+    const media = await saveThere(content);
     expect(mediaUrl(media, 'http://h')).toBe(`http://h/video/${media.name}`);
     await rm(mediaFile('video', media.name));
     expect((await readAll(media)).equals(content)).toBe(true);
@@ -327,17 +363,50 @@ describe('the bucket', () => {
     await expect(readAll(media)).rejects.toMatchObject({ code: 'not_found' });
   });
 
+  it('gets many at once, in the end all of them', async () => {
+    await updateSettings(settings());
+    const media = await Promise.all(Array.from({ length: 7 }, () => save(MP4)));
+    expect(media.map(({ inBucket }) => inBucket)).toEqual(media.map(() => false));
+    for (const each of media) expect(await later(each)).toMatchObject({ inBucket: true });
+  });
+
+  it('keeps nothing of what was deleted while it was uploaded', async () => {
+    await updateSettings(settings());
+    const media = await save(Buffer.concat([MP4, randomBytes(12_000_000)]));
+    await vi.waitUntil(async () => (await findMedia('video', media.name))?.inBucket);
+    await deleteMedia(media.id);
+    await bucketUploadsDone();
+    await expect(readAll({ ...media, inBucket: true })).rejects.toMatchObject({
+      code: 'not_found',
+    });
+  });
+
   it('gives the thumbnail of what only it has', async () => {
     await updateSettings(settings());
-    const media = await save(await canvas().png().toBuffer());
+    const media = await saveThere(await canvas().png().toBuffer());
     await rm(mediaFile('image', media.name));
     expect((await sharp(await thumbnailOf(media)).metadata()).width).toBe(320);
+  });
+
+  it('may change while something of the one before is read', async () => {
+    await updateSettings(settings());
+    const content = Buffer.concat([MP4, randomBytes(3_000_000)]);
+    const media = await saveThere(content);
+    await rm(mediaFile('video', media.name));
+    const opened = await openMedia(media);
+    if (opened.from !== 'bucket') throw new Error('not from the bucket');
+    const body = await opened.read(null);
+    await updateSettings({ s3Endpoint: 'http://127.0.0.1:1' });
+    await expect(testBucket()).rejects.toMatchObject({ code: 'upstream_error' });
+    expect((await buffer(body)).equals(content)).toBe(true);
+    opened.close();
   });
 
   it('is tested by writing and reading', async () => {
     await expect(testBucket()).rejects.toMatchObject({ code: 'conflict' });
     await updateSettings(settings());
     expect((await testBucket()).durationMs).toBeGreaterThanOrEqual(0);
+    expect(existsSync(path.join(s3.directory, s3.bucket, 'pool/test'))).toBe(false);
     await updateSettings({ s3Bucket: 'nothing-here' });
     await expect(testBucket()).rejects.toThrow('HTTP 404 (NoSuchBucket)');
     await updateSettings({ ...settings(), s3AccessKeyId: 'wrong' });
@@ -353,7 +422,7 @@ describe('the bucket', () => {
     ]) {
       await updateSettings(broken);
       const media = await save(MP4);
-      expect(media.inBucket).toBe(false);
+      expect(await later(media)).toMatchObject({ inBucket: false });
       expect(existsSync(mediaFile('video', media.name))).toBe(true);
     }
     await updateSettings({ ...settings(), s3Endpoint: 'http://169.254.169.254' });
@@ -362,7 +431,7 @@ describe('the bucket', () => {
 
   it('that does not let go of a medium keeps its row and file', async () => {
     await updateSettings(settings());
-    const media = await save(MP4);
+    const media = await saveThere(MP4);
     await updateSettings({ s3Endpoint: 'http://127.0.0.1:1' });
     await expect(deleteMedia(media.id)).rejects.toMatchObject({ code: 'upstream_error' });
     expect(existsSync(mediaFile('video', media.name))).toBe(true);

@@ -1,16 +1,17 @@
 import { randomBytes } from 'node:crypto';
 import { rename, rm } from 'node:fs/promises';
-import { objectName, putObject } from '@/features/media/bucket';
+import { uploadLater } from '@/features/media/bucket-uploads';
 import { uploadToCfbed } from '@/features/media/cfbed';
-import { kindFolder, mediaFile, mediaFolder } from '@/features/media/media-folder';
+import { makeKindFolder, mediaFile, mediaFolder } from '@/features/media/media-folder';
 import { startReading } from '@/features/media/media-readers';
 import { type MediaType, mediaTypeOf } from '@/features/media/media-type';
 import { removeStored } from '@/features/media/remove-stored';
-import { bucketConfig, cfbedConfig } from '@/features/media/storage-config';
+import { cfbedConfig } from '@/features/media/storage-config';
 import { settings } from '@/features/settings/settings';
 import type { Media as MediaRow } from '@/generated/prisma/client';
+import type { CancelSignal } from '@/platform/cancellation';
 import { query, sqlTime } from '@/platform/db';
-import { AppError } from '@/platform/errors';
+import { AppError, isAppError } from '@/platform/errors';
 import { type IncomingFile, receiveFile } from '@/platform/incoming-file';
 import { log } from '@/platform/log';
 import { makeFolder } from '@/platform/make-folder';
@@ -66,24 +67,38 @@ function toMedia({ createdAt, lastUsedAt, kind, ...row }: MediaRow): Media {
 }
 
 /**
- * Keeps what an answer made: on disk piece by piece, and then with the image host and in the bucket
- * if there are any. What fails there goes to the log, and the medium is given at our own address.
- * @throws AppError `storage_full`; `upstream_error` with the detail `unfit_media` if it is neither an
- *   image nor a video that we keep; else what `content` throws. Nothing of it stays then.
+ * Keeps what an answer made: on disk piece by piece, and with the image host if there is one, which
+ * gives it its address; `signal` ends that. What fails there goes to the log, and the medium is given
+ * at our own address. If there is a bucket, it gets a copy later.
+ * @throws AppError `storage_full`; `upstream_error` if it is larger than all media may be, and with the
+ *   detail `unfit_media` if it is neither an image nor a video that we keep; else what `content`
+ *   throws. Nothing of it stays then.
  */
 export async function saveMedia(
   content: AsyncIterable<Uint8Array>,
   origin: MediaOrigin,
+  signal: CancelSignal,
 ): Promise<Media> {
   const { maxMediaBytes } = await settings();
   makeFolder(mediaFolder());
-  const limitBytes = Math.min(maxMediaBytes, MAX_BYTES);
-  const media = await keep(await receiveFile(mediaFolder(), content, limitBytes), origin);
-  const stopReading = startReading(media.name);
+  const incoming = await receive(content, Math.min(maxMediaBytes, MAX_BYTES));
+  const media = await keep(incoming, origin);
+  const externalUrl = await storeWithImageHost(media, signal);
+  uploadLater(media);
+  return { ...media, externalUrl };
+}
+
+async function receive(
+  content: AsyncIterable<Uint8Array>,
+  maxBytes: number,
+): Promise<IncomingFile> {
   try {
-    return await storeElsewhere(media);
-  } finally {
-    stopReading?.();
+    return await receiveFile(mediaFolder(), content, maxBytes);
+  } catch (error) {
+    if (!isAppError(error) || error.code !== 'payload_too_large') throw error;
+    // Not the caller's doing.
+    const message = `What was generated is larger than ${maxBytes} bytes.`;
+    throw new AppError('upstream_error', message, { cause: error });
   }
 }
 
@@ -93,7 +108,7 @@ async function keep(incoming: IncomingFile, origin: MediaOrigin): Promise<Media>
     const type = await mediaTypeOf(file);
     if (!type) throw unfit(origin.declaredType);
     const name = `${randomBytes(16).toString('hex')}.${type.extension}`;
-    makeFolder(kindFolder(type.kind));
+    await makeKindFolder(type.kind);
     await rename(file, mediaFile(type.kind, name));
     file = mediaFile(type.kind, name);
     return await addRow(name, type, incoming.bytes, origin);
@@ -123,33 +138,26 @@ async function addRow(
   return toMedia(await query((db) => db.media.create({ data })));
 }
 
-async function storeElsewhere(media: Media): Promise<Media> {
-  const file = { path: mediaFile(media.kind, media.name), ...media };
-  const [externalUrl, inBucket] = await Promise.all([
-    orLog(media, 'image host', async () => {
-      const config = await cfbedConfig();
-      return config && uploadToCfbed(config, file);
-    }),
-    orLog(media, 'bucket', async () => {
-      const config = await bucketConfig();
-      if (!config) return false;
-      await putObject(config, objectName(media), file);
-      return true;
-    }),
-  ]);
-  if (!externalUrl && !inBucket) return media;
-  const data = { externalUrl, inBucket: inBucket ?? false };
-  // Not `update`, which fails if it was deleted meanwhile.
-  await query((db) => db.media.updateMany({ where: { id: media.id }, data }));
-  return { ...media, ...data };
-}
-
-async function orLog<T>(media: Media, where: string, store: () => Promise<T>): Promise<T | null> {
+/** @returns its address there; null if there is no image host, or it failed */
+async function storeWithImageHost(media: Media, signal: CancelSignal): Promise<string | null> {
+  const stopReading = startReading(media.name);
   try {
-    return await store();
+    const config = await cfbedConfig();
+    if (!config || signal.aborted) return null;
+    const file = { path: mediaFile(media.kind, media.name), ...media };
+    const externalUrl = await uploadToCfbed(config, file, signal);
+    // Not `update`, which fails if it was deleted meanwhile.
+    const where = { id: media.id };
+    await query((db) => db.media.updateMany({ where, data: { externalUrl } }));
+    return externalUrl;
   } catch (error) {
-    log().warn({ mediaId: media.id, where, err: error }, 'medium is kept on our disk alone');
+    if (!signal.aborted) {
+      const about = { mediaId: media.id, where: 'image host', err: error };
+      log().warn(about, 'medium is kept on our disk alone');
+    }
     return null;
+  } finally {
+    stopReading?.();
   }
 }
 

@@ -1,12 +1,13 @@
 import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import { type ByteSpan, getObject, objectName } from '@/features/media/bucket';
 import type { Media } from '@/features/media/media';
 import { mediaFile } from '@/features/media/media-folder';
 import { startReading } from '@/features/media/media-readers';
 import { bucketConfig } from '@/features/media/storage-config';
 import { AppError } from '@/platform/errors';
+import { statOf } from '@/platform/folder';
 
 interface Opened {
   bytes: number;
@@ -33,8 +34,8 @@ export async function openMedia(media: Media): Promise<OpenedMedia> {
   const close = stopReading ?? (() => {});
   try {
     const path = mediaFile(media.kind, media.name);
-    const bytes = stopReading && (await fileBytes(path));
-    if (bytes !== null) return { from: 'disk', path, bytes, close };
+    const found = stopReading && (await statOf(path));
+    if (found) return { from: 'disk', path, bytes: found.size, close };
     const config = media.inBucket ? await bucketConfig() : null;
     if (!config) throw new AppError('not_found', 'The image or video is no longer there.');
     const read = (span: ByteSpan | null) => getObject(config, objectName(media), span);
@@ -59,12 +60,10 @@ export async function* readMedia(media: Media): AsyncGenerator<Uint8Array, void,
   }
 }
 
-/** Null if there is no such file. */
-async function fileBytes(path: string): Promise<number | null> {
-  try {
-    return (await stat(path)).size;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw error;
-  }
+/**
+ * All of a medium in base64, such as the wire forms have it: for pictures, since it is in memory whole.
+ * @throws AppError as `openMedia`
+ */
+export async function base64OfMedia(media: Media): Promise<string> {
+  return (await buffer(readMedia(media))).toString('base64');
 }

@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import { access, rename, rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import type { Media } from '@/features/media/media';
 import { thumbnailFile, thumbnailFolder } from '@/features/media/media-folder';
 import { type OpenedMedia, openMedia } from '@/features/media/open-media';
+import { storageFailure } from '@/features/media/storage-failure';
 import { AppError, isAppError } from '@/platform/errors';
+import { isThere } from '@/platform/folder';
 import { PART_EXTENSION } from '@/platform/incoming-file';
 import { log } from '@/platform/log';
 import { makeFolder } from '@/platform/make-folder';
@@ -91,7 +93,11 @@ async function make(media: Media, file: string): Promise<string> {
 async function sourceOf(opened: OpenedMedia): Promise<string | Buffer> {
   if (opened.from === 'disk') return opened.path;
   if (opened.bytes > MAX_BUCKET_BYTES) throw noThumbnail();
-  return buffer(await opened.read(null));
+  try {
+    return await buffer(await opened.read(null));
+  } catch (error) {
+    throw storageFailure('The bucket', error);
+  }
 }
 
 async function writeThumbnail(source: string | Buffer, to: string): Promise<void> {
@@ -104,15 +110,6 @@ async function writeThumbnail(source: string | Buffer, to: string): Promise<void
     .resize({ width: EDGE_PIXELS, height: EDGE_PIXELS, fit: 'inside', withoutEnlargement: true })
     .webp()
     .toFile(to);
-}
-
-async function isThere(file: string): Promise<boolean> {
-  try {
-    await access(file);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function noThumbnail(cause?: unknown): AppError {

@@ -1,0 +1,64 @@
+import { parseArgs } from 'node:util';
+import { deleteAnyFile, listAllFiles, type StoredFile } from '@/features/files/files';
+import { type KeySummary, listKeys } from '@/features/keys/keys';
+import { AppError } from '@/platform/errors';
+import { printable, printTable, runCommand } from './command-line.ts';
+
+const HELP = `npm run files -- list [--key NAME] [--after ID]   the newest 100 files that callers uploaded, or those after one
+npm run files -- delete ID                        delete one for good; a running server has its room at once`;
+
+const PAGE = 100;
+
+await runCommand(HELP, async (argv) => {
+  const { values, positionals } = parseArgs({
+    args: argv,
+    allowPositionals: true,
+    options: { key: { type: 'string' }, after: { type: 'string' } },
+  });
+  const [verb, id, ...rest] = positionals;
+  if (rest.length > 0) return false;
+  if (verb === 'delete' && id) {
+    await deleteAnyFile(id);
+    console.log(`${id} is deleted.`);
+    return true;
+  }
+  if (verb !== 'list' || id) return false;
+  const keys = await listKeys();
+  const { files, hasMore } = await listAllFiles({
+    apiKeyId: values.key === undefined ? null : keyIdOf(values.key, keys),
+    after: values.after ?? null,
+    limit: PAGE,
+  });
+  const names = new Map(keys.map((key) => [key.id, key.name]));
+  printTable(
+    ['id', 'name', 'purpose', 'type', 'bytes', 'key', 'made', 'expires'],
+    files.map((file) => lineOf(file, names)),
+    'There are no files.',
+  );
+  if (hasMore) console.log(`More: npm run files -- list --after ${files.at(-1)?.id}`);
+  return true;
+});
+
+/** By its name or its id; of several that had that name one after another, the newest. */
+function keyIdOf(text: string, keys: readonly KeySummary[]): string {
+  const key = keys.find(({ id, name }) => name === text || id === text);
+  if (key) return key.id;
+  throw new AppError('not_found', `There is no key named ${printable(text)}.`);
+}
+
+function lineOf(file: StoredFile, names: ReadonlyMap<string, string>): string[] {
+  return [
+    file.id,
+    file.filename,
+    file.purpose,
+    file.mimeType,
+    String(file.bytes),
+    names.get(file.apiKeyId) ?? file.apiKeyId,
+    minute(file.createdAtMs),
+    file.expiresAtMs === null ? '-' : minute(file.expiresAtMs),
+  ];
+}
+
+function minute(timeMs: number): string {
+  return new Date(timeMs).toISOString().slice(0, 16).replace('T', ' ');
+}
