@@ -232,6 +232,23 @@ describe('what can not be used is refused, with its place', () => {
     }
   });
 
+  it('more files than anybody needs, be it the same one', async () => {
+    const { id } = await pool.client.files.create({
+      file: await toFile(picture, 'one.png'),
+      purpose: 'vision',
+    });
+    const same: Part = { type: 'file', file: { file_id: id } };
+    await ask([user(...Array.from({ length: 2_000 }, () => same))]);
+    expect(arrived()).toHaveLength(1);
+    const tooMany = { status: 400, code: 'too_many_files' };
+    const mentions = Array.from({ length: 2_001 }, () => same);
+    await expect(ask([user(...mentions)])).rejects.toMatchObject(tooMany);
+    const others = Array.from({ length: 101 }, (_, number) =>
+      imageOf(dataUrl(makePng(`${number}`, 2, 2), 'image/png')),
+    );
+    await expect(ask([user(...others)])).rejects.toMatchObject(tooMany);
+  });
+
   it('a type that the upstream does not take; no account rests for it', async () => {
     const rar = Buffer.from('526172211a0700', 'hex');
     const file = { file_data: rar.toString('base64'), filename: 'a.rar' };

@@ -135,7 +135,8 @@ function fromData(
   const bytes = isBase64 ? fromBase64(head ? text.slice(head[0].length) : text) : null;
   if (bytes === null) throw refuse('The data is not valid base64.', param, { detail });
   if (bytes.byteLength === 0) throw refuse('The data is empty.', param, { detail });
-  const mimeType = head?.[1]?.toLowerCase() || knownType;
+  const told = head?.[1]?.toLowerCase() ?? '';
+  const mimeType = /^[\w.+-]{1,100}\/[\w.+-]{1,100}$/.test(told) ? told : knownType;
   return { source: 'inline', mimeType, bytes, name: name?.toWellFormed() ?? null, param };
 }
 

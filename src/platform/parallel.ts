@@ -7,15 +7,20 @@ export async function inParallel<T>(
   limit: number,
   run: (item: T) => Promise<void>,
 ): Promise<void> {
-  const queue = [...items];
+  // All workers draw from the one iterator.
+  const queue = [...items].values();
+  let hasFailed = false;
   const worker = async () => {
-    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await run(item);
+    for (const item of queue) {
+      if (hasFailed) return;
+      await run(item);
+    }
   };
-  const workers = Array.from({ length: Math.min(limit, queue.length) }, worker);
+  const workers = Array.from({ length: limit }, worker);
   try {
     await Promise.all(workers);
   } finally {
-    queue.length = 0;
+    hasFailed = true;
     await Promise.allSettled(workers);
   }
 }

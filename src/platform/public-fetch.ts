@@ -283,10 +283,7 @@ function assertHost(hostname: string, port: number, allowances: Allowances): voi
 
 function assertAddress(host: string, port: number, address: string, allowances: Allowances): void {
   if (isPublicAddress(address) || allowances.allows(host, port, address)) return;
-  throw new PublicFetchError(
-    'private_address',
-    `${excerpt(host)} is not on the public internet. The server's operator can allow it with ALLOW_PRIVATE_URLS.`,
-  );
+  throw new PublicFetchError('private_address', notPublic(host));
 }
 
 async function checkedAddresses(
@@ -306,8 +303,13 @@ function resolveAll(host: string): Promise<LookupAddress[]> {
   return dns.lookup(host, { all: true });
 }
 
+/** The same whether there is such a name or not: that is the operator's network's business. */
+function notPublic(host: string): string {
+  return `${excerpt(host)} leads to no public address. The server's operator can allow others with ALLOW_PRIVATE_URLS.`;
+}
+
 function unresolvable(host: string, cause?: unknown): PublicFetchError {
-  return new PublicFetchError('unresolvable', `${excerpt(host)} has no address.`, { cause });
+  return new PublicFetchError('unresolvable', notPublic(host), { cause });
 }
 
 function portOf({ protocol, port }: { protocol: string; port: string }): number {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { readAttachmentForm } from '@/api/openai/attachment-form';
+import { BodyShare } from '@/api/openai/body-budget';
 import { fileRoom } from '@/features/files/room';
 import { openDataFolder } from '@/features/settings/data-folder';
 import { updateSettings } from '@/features/settings/settings';
@@ -25,7 +26,7 @@ function read(fields: [string, string | Blob][]) {
   const body = new FormData();
   for (const [name, value] of fields) body.append(name, value);
   const request = new Request('http://127.0.0.1/', { method: 'POST', body });
-  return readAttachmentForm(request, { image: 16, mask: 1 });
+  return readAttachmentForm(request, { image: 16, mask: 1 }, new BodyShare());
 }
 
 const picture = (bytes: number) => new Blob([Buffer.alloc(bytes)], { type: 'image/png' });

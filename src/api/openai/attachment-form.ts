@@ -1,3 +1,4 @@
+import type { BodyShare } from '@/api/openai/body-budget';
 import { readForm } from '@/api/openai/read-form';
 import { discardIncoming, receiveTemporary } from '@/features/files/receive';
 import { settings } from '@/features/settings/settings';
@@ -26,11 +27,13 @@ export function isForm(request: Request): boolean {
 
 /**
  * Reads a form with at most so many files of each field, which may have together as much as one file.
+ * `share` gets the bytes of its other fields.
  * @throws AppError as `readForm`, and `payload_too_large`
  */
 export async function readAttachmentForm(
   request: Request,
   maxCounts: Record<string, number>,
+  share: BodyShare,
 ): Promise<AttachmentForm> {
   const { maxFileBytes } = await settings();
   const form = await readForm(request, {
@@ -41,6 +44,7 @@ export async function readAttachmentForm(
     maxFields: MAX_FIELDS,
     maxFieldBytes: MAX_FIELD_BYTES,
     longFields: { prompt: MAX_PROMPT_BYTES },
+    share,
   });
   const attachments = form.files.map(({ field, filename, mimeType, file }) => ({
     field,

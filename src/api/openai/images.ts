@@ -14,6 +14,9 @@ import {
   parseImageGeneration,
 } from '@/openai/images';
 
+/** Of pictures whose bytes stand in one answer: they are in memory, as text, too. */
+const MAX_ANSWER_BYTES = 48 * 1_048_576;
+
 /** `POST /v1/images/generations` (contract 8.2). */
 export const imageGenerations = openAiEndpoint({
   route: '/v1/images/generations',
@@ -31,7 +34,7 @@ export const imageEdits = openAiEndpoint({
 async function editImages(call: Call): Promise<Reply> {
   if (!isForm(call.request)) return answer(call, parseImageEdit(await call.json()));
   const counts = { image: MAX_EDITED_IMAGES, 'image[]': MAX_EDITED_IMAGES, mask: 1 };
-  const form = await readAttachmentForm(call.request, counts);
+  const form = await readAttachmentForm(call.request, counts, call.record.bodyShare);
   try {
     const images = [...form.of('image'), ...form.of('image[]')];
     return await answer(call, parseImageEditForm(form.fields, images, form.of('mask')[0] ?? null));
@@ -50,7 +53,7 @@ async function answer(call: Call, parameters: ImageParameters): Promise<Reply> {
   const { promptTokens, completionTokens } = sumOf(results).usage();
   const response: ImagesResponse = {
     created: Math.floor(Date.now() / 1_000),
-    data: await Promise.all(images.map((image) => entryOf(image, format))),
+    data: format === 'url' ? images.map(({ url }) => ({ url })) : await withBytes(images),
     usage: {
       input_tokens: promptTokens,
       output_tokens: completionTokens,
@@ -60,9 +63,15 @@ async function answer(call: Call, parameters: ImageParameters): Promise<Reply> {
   return jsonReply(200, response);
 }
 
-async function entryOf(image: ShownMedia, format: ImageParameters['format']) {
-  if (format === 'url') return { url: image.url };
-  return { b64_json: await base64OfMedia(image) };
+/** The bytes of so many as fit an answer, one after the other; of the rest the addresses. */
+async function withBytes(images: readonly ShownMedia[]): Promise<ImagesResponse['data']> {
+  const entries: ImagesResponse['data'] = [];
+  let left = MAX_ANSWER_BYTES;
+  for (const image of images) {
+    left -= image.bytes;
+    entries.push(left < 0 ? { url: image.url } : { b64_json: await base64OfMedia(image) });
+  }
+  return entries;
 }
 
 /** What the questions of one order used together. */

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { Busboy, type BusboyFileStream, type BusboyInstance } from '@fastify/busboy';
+import type { BodyShare } from '@/api/openai/body-budget';
 import { discard, encodingOf, lengthOf, nextPiece, tooLarge } from '@/api/openai/body-reader';
 import { AppError, excerpt, isAppError } from '@/platform/errors';
 import type { IncomingFile } from '@/platform/incoming-file';
@@ -41,6 +42,8 @@ export interface FormOptions {
   maxFieldBytes: number;
   /** Fields that may have more than others. */
   longFields?: Readonly<Record<string, number>>;
+  /** Gets the bytes of all fields, which stay in memory. */
+  share?: BodyShare;
 }
 
 const MAX_HEADER_PAIRS = 32;
@@ -51,7 +54,7 @@ const MAX_OTHER_PARTS = 32;
 /**
  * The form (multipart/form-data, RFC 7578) in the body of `request`; fields and files may come in any
  * order, and files go to disk piece by piece. Of a form that fails nothing stays.
- * @throws AppError `invalid_request`, `payload_too_large`, `unsupported_encoding`, `client_left` if the
+ * @throws AppError `invalid_request`, `rate_limited`, `payload_too_large`, `unsupported_encoding`, `client_left` if the
  *   body broke off; else what `options.receive` throws
  */
 export async function readForm(request: Request, options: FormOptions): Promise<Form> {
@@ -121,6 +124,7 @@ async function* piecesOf(
 /** Gathers what the parser finds. The first failure ends the parser, and so the reading. */
 class Parts {
   readonly fields = new Map<string, string>();
+  #fieldBytes = 0;
   failure: unknown = null;
   readonly #parser: BusboyInstance;
   readonly #options: FormOptions;
@@ -172,8 +176,14 @@ class Parts {
     const { maxFieldBytes, longFields = {} } = this.#options;
     const long = Object.hasOwn(longFields, name) ? longFields[name] : undefined;
     const isTooLong = isCut || Buffer.byteLength(value) > (long ?? maxFieldBytes);
-    if (isTooLong) this.fail(broken(`'${param}' is too long`, undefined, param));
-    else this.fields.set(name, value);
+    if (isTooLong) return void this.fail(broken(`'${param}' is too long`, undefined, param));
+    this.fields.set(name, value);
+    this.#fieldBytes += Buffer.byteLength(value);
+    try {
+      this.#options.share?.hold(this.#fieldBytes);
+    } catch (error) {
+      this.fail(error);
+    }
   }
 
   #onFile(content: BusboyFileStream, info: FileInfo): void {

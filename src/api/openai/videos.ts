@@ -51,7 +51,11 @@ async function create(call: Call): Promise<Reply> {
   if (!isForm(call.request)) {
     return begin(call, parseVideoRequest(await call.json(), null), async () => {});
   }
-  const form = await readAttachmentForm(call.request, { input_reference: 1 });
+  const form = await readAttachmentForm(
+    call.request,
+    { input_reference: 1 },
+    call.record.bodyShare,
+  );
   try {
     const [reference = null] = form.of('input_reference');
     const parameters = parseVideoRequest(Object.fromEntries(form.fields), reference);

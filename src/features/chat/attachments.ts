@@ -35,6 +35,8 @@ export interface AttachmentScope {
 
 /** Different ones of one request. */
 const MAX_ATTACHMENTS = 100;
+/** All of them, the same ones again included: programs send their whole conversations. */
+const MAX_MENTIONS = 2_000;
 const INLINE_PIECE_BYTES = 196_608;
 const UNKNOWN_TYPE = 'application/octet-stream';
 
@@ -157,6 +159,7 @@ export async function attachmentsOf(
   messages: readonly ChatMessage[],
   scope: AttachmentScope,
 ): Promise<Attachments> {
+  let mentions = 0;
   const taken = new Set([CONVERSATION_FILE]);
   const names = new Map<string, string>();
   const named: ChatMessage[] = [];
@@ -164,7 +167,11 @@ export async function attachmentsOf(
     const attachments: ChatAttachment[] = [];
     for (const attachment of message.attachments) {
       const identity = identityOf(attachment);
-      if (!names.has(identity) && names.size === MAX_ATTACHMENTS) throw tooMany(attachment);
+      mentions += 1;
+      if (mentions > MAX_MENTIONS) throw tooMany(attachment, MAX_MENTIONS, 'files');
+      if (!names.has(identity) && names.size === MAX_ATTACHMENTS) {
+        throw tooMany(attachment, MAX_ATTACHMENTS, 'different files');
+      }
       // The same file is the same to the model, however often it is named.
       const name = names.get(identity) ?? free(await nameOf(attachment, scope.keyId), taken);
       names.set(identity, name);
@@ -175,8 +182,8 @@ export async function attachmentsOf(
   return new Attachments(named, scope);
 }
 
-function tooMany({ param }: ChatAttachment): AppError {
-  const message = `A request may bring ${MAX_ATTACHMENTS} different files along.`;
+function tooMany({ param }: ChatAttachment, most: number, what: string): AppError {
+  const message = `A request may bring ${most} ${what} along.`;
   return new AppError('invalid_request', message, { param, detail: 'too_many_files' });
 }
 

@@ -128,6 +128,7 @@ async function* withAttachments(
     const { messages } = attachments;
     const lastReply = messages.findLastIndex(({ role }) => role === 'assistant');
     const news = messages.slice(lastReply + 1).flatMap((message) => message.attachments);
+    // The same one again costs nothing, since each is opened once.
     await inParallel(news, PARALLEL_FETCHES, async (attachment) => {
       await attachments.open(attachment);
     });

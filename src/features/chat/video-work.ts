@@ -35,6 +35,7 @@ export type VideoOutcome = { result: MediaResult } | { failure: unknown };
 type OnEnd = (outcome: VideoOutcome) => void | Promise<void>;
 
 interface Work {
+  keyId: string;
   cancellation: Cancellation;
   trace: Trace;
   /** Resolves when it is over and noted, or was never begun. */
@@ -51,6 +52,8 @@ interface Opened<T> {
 
 /** Further ones are refused. */
 const MAX_OPEN = 100;
+/** One key may not have all of them. */
+const MAX_OPEN_OF_KEY = 50;
 const RETRY_AFTER_MS = 60_000;
 const NOTE_AGAIN_MS = 10_000;
 const UNKNOWN_TYPE = 'application/octet-stream';
@@ -97,7 +100,9 @@ export async function beginWork<T>(
   onEnd: OnEnd,
 ): Promise<T> {
   const all = works();
-  if (all.size >= MAX_OPEN) {
+  const keyId = caller.key.id;
+  const ofKey = [...all.values()].filter((work) => work.keyId === keyId).length;
+  if (all.size >= MAX_OPEN || ofKey >= MAX_OPEN_OF_KEY) {
     throw new AppError('rate_limited', 'Too many videos are being made. Try again later.', {
       retryAfterMs: RETRY_AFTER_MS,
     });
@@ -113,7 +118,7 @@ export async function beginWork<T>(
     )
     .finally(() => all.delete(id));
   // Before anything was waited for: a burst must not pass the limit.
-  all.set(id, { cancellation, trace: caller.trace, done });
+  all.set(id, { keyId, cancellation, trace: caller.trace, done });
   return (await opening).job;
 }
 

@@ -206,7 +206,7 @@ it('leaves a kind alone whose disk is not mounted', async () => {
   rmSync(folder, { recursive: true });
   renameSync(disk, folder);
   expect(await cleanMedia(NOW, running)).toMatchObject({ ...untouched, expired: 1 });
-  expect(await names()).toEqual([picture.name, film.name]);
+  expect(new Set(await names())).toEqual(new Set([picture.name, film.name]));
 });
 
 it('with a bucket drops copies for room, and both by age', async () => {

@@ -217,7 +217,10 @@ describe('thumbnails', () => {
     const bomb = Buffer.from(png);
     bomb.writeUInt32BE(30_000, 16);
     bomb.writeUInt32BE(30_000, 20);
-    for (const content of [MP4, png.subarray(0, 200), bomb]) {
+    const flat = { width: 4_000, height: 4_000, channels: 3 as const, background: 'red' };
+    // It would be in memory whole.
+    const interlaced = await sharp({ create: flat }).png({ progressive: true }).toBuffer();
+    for (const content of [MP4, png.subarray(0, 200), bomb, interlaced]) {
       const media = await save(content);
       await expect(thumbnailOf(media)).rejects.toMatchObject({ code: 'not_found' });
     }

@@ -15,17 +15,24 @@ import { processState } from '@/platform/process-state';
 
 const EDGE_PIXELS = 320;
 // A file of some kilobytes can hold an image that fills the memory.
-const MAX_PIXELS = 100_000_000;
+const MAX_PIXELS = 25_000_000;
+// One whose lines come in several passes is in memory whole.
+const MAX_PROGRESSIVE_PIXELS = 10_000_000;
 const MAX_SECONDS = 20;
 // What only the bucket has goes through the memory.
 const MAX_BUCKET_BYTES = 64 * 1_048_576;
 const AT_ONCE = 2;
+const MAX_WAITING = 100;
+// Of those that can't be made, so that nobody has them tried again and again.
+const MAX_REMEMBERED = 1_000;
 
 interface Thumbnails {
   /** Under way, by the medium's name. */
   making: Map<string, Promise<string>>;
   running: number;
   waiting: (() => void)[];
+  /** The names of images of which there is none. */
+  hopeless: Set<string>;
 }
 
 function thumbnails(): Thumbnails {
@@ -33,6 +40,7 @@ function thumbnails(): Thumbnails {
     making: new Map(),
     running: 0,
     waiting: [],
+    hopeless: new Set(),
   }));
 }
 
@@ -45,9 +53,13 @@ export async function thumbnailOf(media: Media): Promise<string> {
   if (media.kind !== 'image') throw noThumbnail();
   const file = thumbnailFile(media.name);
   if (await isThere(file)) return file;
-  const { making } = thumbnails();
+  const { making, hopeless, waiting } = thumbnails();
+  if (hopeless.has(media.name)) throw noThumbnail();
   const underWay = making.get(media.name);
   if (underWay) return underWay;
+  if (waiting.length >= MAX_WAITING) {
+    throw new AppError('rate_limited', 'Too many thumbnails are being made. Try again.');
+  }
   const made = inTurn(() => make(media, file)).finally(() => making.delete(media.name));
   making.set(media.name, made);
   return made;
@@ -84,10 +96,17 @@ async function make(media: Media, file: string): Promise<string> {
     await rm(part, { force: true });
     if (isAppError(error)) throw error;
     log().warn({ mediaId: media.id, err: error }, 'thumbnail can not be made');
+    remember(media.name);
     throw noThumbnail(error);
   } finally {
     opened.close();
   }
+}
+
+function remember(name: string): void {
+  const { hopeless } = thumbnails();
+  if (hopeless.size >= MAX_REMEMBERED) hopeless.clear();
+  hopeless.add(name);
 }
 
 async function sourceOf(opened: OpenedMedia): Promise<string | Buffer> {
@@ -104,7 +123,12 @@ async function writeThumbnail(source: string | Buffer, to: string): Promise<void
   const { default: sharp } = await import('sharp');
   // It would keep files open that are cleaned away.
   sharp.cache(false);
-  await sharp(source, { limitInputPixels: MAX_PIXELS })
+  const image = sharp(source, { limitInputPixels: MAX_PIXELS });
+  const { isProgressive, width, height } = await image.metadata();
+  if (isProgressive && width * height > MAX_PROGRESSIVE_PIXELS) {
+    throw new Error(`progressive, of ${width} by ${height} pixels`);
+  }
+  await image
     .timeout({ seconds: MAX_SECONDS })
     .autoOrient()
     .resize({ width: EDGE_PIXELS, height: EDGE_PIXELS, fit: 'inside', withoutEnlargement: true })
