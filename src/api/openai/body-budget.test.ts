@@ -12,6 +12,8 @@ it('lets large bodies share the memory, and one of any size alone', () => {
   one.hold(32 * MIB);
   other.hold(32 * MIB);
   expect(() => other.hold(33 * MIB)).toThrow(expect.objectContaining({ retryAfterMs: 2_000 }));
+  expect(other.mayHold(33 * MIB)).toBe(false);
+  expect(other.mayHold(16 * MIB)).toBe(true);
   one.release();
   one.release();
   other.hold(64 * MIB);

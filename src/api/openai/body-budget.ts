@@ -25,17 +25,24 @@ export class BodyShare {
    * @throws AppError `rate_limited` if other bodies take the room
    */
   hold(bytes: number): void {
+    if (this.mayHold(bytes)) return;
+    throw new AppError('rate_limited', 'Too many large requests at the same time. Try again.', {
+      retryAfterMs: RETRY_AFTER_MS,
+    });
+  }
+
+  /** `hold`, if there is room; else false, and nothing changes. */
+  mayHold(bytes: number): boolean {
     const state = budget();
     const moreBytes = (bytes > SMALL_BYTES ? bytes : 0) - this.#bytes;
     // The largest body that is allowed fits alone, whatever the setting.
     const othersBytes = state.usedBytes - this.#bytes;
     if (moreBytes > 0 && othersBytes > 0 && state.usedBytes + moreBytes > BUDGET_BYTES) {
-      throw new AppError('rate_limited', 'Too many large requests at the same time. Try again.', {
-        retryAfterMs: RETRY_AFTER_MS,
-      });
+      return false;
     }
     state.usedBytes += moreBytes;
     this.#bytes += moreBytes;
+    return true;
   }
 
   /** Gives the room back, at the end of the request. Safe to call again. */

@@ -8,12 +8,18 @@ import { settings } from '@/features/settings/settings';
 export async function callerOf({ key, request, record }: Call): Promise<Caller> {
   const { publicUrl } = await settings();
   let mediaBaseUrl: string | null = null;
+  let inlineBytes = 0;
   return {
     key,
     languageCode: languageOf(request.headers.get('accept-language')),
     mediaBaseUrl() {
       mediaBaseUrl ??= publicUrlOf(request, publicUrl);
       return mediaBaseUrl;
+    },
+    mayInline(bytes) {
+      if (!record.answerShare.mayHold(inlineBytes + bytes)) return false;
+      inlineBytes += bytes;
+      return true;
     },
     signal: callerSignal(request),
     trace: record.trace,

@@ -2,6 +2,7 @@ import { isForm, readAttachmentForm } from '@/api/openai/attachment-form';
 import { callerOf } from '@/api/openai/caller';
 import { type Call, openAiEndpoint } from '@/api/openai/endpoint';
 import { jsonReply, type Reply } from '@/api/reply';
+import type { Caller } from '@/features/chat/completion';
 import type { ShownMedia } from '@/features/chat/generated-media';
 import { generateMedia, type MediaResult } from '@/features/chat/media-generation';
 import { base64OfMedia } from '@/features/media/open-media';
@@ -14,8 +15,8 @@ import {
   parseImageGeneration,
 } from '@/openai/images';
 
-/** Of pictures whose bytes stand in one answer: they are in memory, as text, too. */
-const MAX_ANSWER_BYTES = 48 * 1_048_576;
+/** The bytes of a larger picture do not stand in an answer. */
+const MAX_IMAGE_BYTES = 48 * 1_048_576;
 
 /** `POST /v1/images/generations` (contract 8.2). */
 export const imageGenerations = openAiEndpoint({
@@ -47,13 +48,14 @@ async function answer(call: Call, parameters: ImageParameters): Promise<Reply> {
   const { model, prompt, n, format, attachments } = parameters;
   call.record.nameModel(model);
   const order = { kind: 'image' as const, model, prompt, attachments };
-  const results = await generateMedia(order, n, await callerOf(call));
+  const caller = await callerOf(call);
+  const results = await generateMedia(order, n, caller);
   call.record.completion = sumOf(results);
   const images = results.flatMap(({ media }) => media).slice(0, n);
   const { promptTokens, completionTokens } = sumOf(results).usage();
   const response: ImagesResponse = {
     created: Math.floor(Date.now() / 1_000),
-    data: format === 'url' ? images.map(({ url }) => ({ url })) : await withBytes(images),
+    data: format === 'url' ? images.map(({ url }) => ({ url })) : await withBytes(images, caller),
     usage: {
       input_tokens: promptTokens,
       output_tokens: completionTokens,
@@ -63,13 +65,15 @@ async function answer(call: Call, parameters: ImageParameters): Promise<Reply> {
   return jsonReply(200, response);
 }
 
-/** The bytes of so many as fit an answer, one after the other; of the rest the addresses. */
-async function withBytes(images: readonly ShownMedia[]): Promise<ImagesResponse['data']> {
+/** The bytes of those for which there is memory, one after the other; of the rest the addresses. */
+async function withBytes(
+  images: readonly ShownMedia[],
+  { mayInline }: Caller,
+): Promise<ImagesResponse['data']> {
   const entries: ImagesResponse['data'] = [];
-  let left = MAX_ANSWER_BYTES;
   for (const image of images) {
-    left -= image.bytes;
-    entries.push(left < 0 ? { url: image.url } : { b64_json: await base64OfMedia(image) });
+    const fits = image.bytes <= MAX_IMAGE_BYTES && mayInline(image.bytes);
+    entries.push(fits ? { b64_json: await base64OfMedia(image) } : { url: image.url });
   }
   return entries;
 }

@@ -25,8 +25,9 @@ export class RequestRecord {
   /** Of its row. */
   readonly id: string;
   readonly trace: Trace;
-  /** Given back when the call ends. */
+  /** Of the budget of large bodies, for what the call brought and for what its answer holds. */
   readonly bodyShare = new BodyShare();
+  readonly answerShare = new BodyShare();
   key: ApiKey | null = null;
   /** Asked for its usage when the call ends. */
   completion: { model: Model | null; usage(): TokenUsage } | null = null;
@@ -76,6 +77,7 @@ export class RequestRecord {
     if (this.#isFinished) return;
     this.#isFinished = true;
     this.bodyShare.release();
+    this.answerShare.release();
     endTrace(this.trace);
     const durationMs = elapsedMs(this.trace);
     noteLater(() => this.#note(status, code, durationMs));

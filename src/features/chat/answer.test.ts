@@ -31,6 +31,7 @@ const question: Question = {
   maxTokens: null,
   imageFormat: 'markdown',
   mediaBaseUrl: () => 'http://pool.test',
+  mayInline: () => true,
   origin: { apiKeyId: 'k', modelId: 'm' },
   settings: Settings.parse({ thoughtsHoldMs: 5_000, sessionStockPerAccount: 0 }),
 };

@@ -180,7 +180,7 @@ async function* mediaPieces(
       yield textPiece(choice, unkeptLine(choice.text, kept.unkept));
       continue;
     }
-    const text = await renderMedia(kept, choice.text, question.imageFormat);
+    const text = await renderMedia(kept, choice.text, question);
     choice.text += text;
     yield { type: 'media', index, text, media: kept };
   }

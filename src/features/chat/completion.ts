@@ -25,6 +25,8 @@ export interface Caller {
   languageCode: string;
   /** Where this server's media are, as the caller reaches them; without a slash at the end. */
   mediaBaseUrl(): string;
+  /** Whether there is memory for so many bytes of a picture in the answer; then it is taken. */
+  mayInline(bytes: number): boolean;
   /** Fires when the caller leaves. */
   signal: CancelSignal;
   trace: Trace;
@@ -67,8 +69,9 @@ export async function createCompletion(
   const limits = await settings();
   const { key, languageCode, signal } = caller;
   const mediaBaseUrl = () => caller.mediaBaseUrl();
+  const mayInline = (bytes: number) => caller.mayInline(bytes);
   const isConversation = tool === undefined;
-  const who = { keyId: key.id, languageCode, mediaBaseUrl, isConversation };
+  const who = { keyId: key.id, languageCode, mediaBaseUrl, mayInline, isConversation };
   const scope = { keyId: key.id, mediaBaseUrl, limits, signal };
   const { messages } = parameters;
   const attachments = hasAttachments(messages) ? await attachmentsOf(messages, scope) : null;

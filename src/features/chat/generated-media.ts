@@ -8,7 +8,6 @@ import { base64OfMedia } from '@/features/media/open-media';
 import { GeminiError, isGeminiError } from '@/gemini/errors';
 import { type Download, downloadFile, type FileMetadata, listGeneratedFiles } from '@/gemini/files';
 import { quotaKindOfFile } from '@/gemini/tools';
-import type { ImageFormat } from '@/openai/chat';
 import { mediaLink, mediaMarkdown } from '@/openai/media-links';
 import { Cancellation, type CancelSignal } from '@/platform/cancellation';
 import { isAppError } from '@/platform/errors';
@@ -114,19 +113,18 @@ export function unkeptLine(before: string, mimeType: string): string {
 }
 
 /**
- * How a medium stands in an answer's text after `before`: in markdown, as its address, or, a picture,
- * with its very bytes.
+ * How a medium stands in an answer's text after `before`: in markdown, as its address, or, a picture
+ * for which there is memory, with its very bytes.
  */
 export async function renderMedia(
   media: ShownMedia,
   before: string,
-  format: ImageFormat,
+  { imageFormat, mayInline }: Pick<Question, 'imageFormat' | 'mayInline'>,
 ): Promise<string> {
   const { kind, mimeType, bytes, url } = media;
-  if (format === 'url') return mediaLink(before, url);
-  if (format !== 'base64' || kind !== 'image' || bytes > MAX_INLINE_BYTES) {
-    return mediaMarkdown(before, kind, url);
-  }
+  if (imageFormat === 'url') return mediaLink(before, url);
+  const isInline = imageFormat === 'base64' && kind === 'image' && bytes <= MAX_INLINE_BYTES;
+  if (!isInline || !mayInline(bytes)) return mediaMarkdown(before, kind, url);
   return mediaMarkdown(before, kind, `data:${mimeType};base64,${await base64OfMedia(media)}`);
 }
 

@@ -51,6 +51,7 @@ function questionOf(messages: ChatMessage[]): Question {
     maxTokens: null,
     imageFormat: 'markdown',
     mediaBaseUrl: () => 'http://pool.test',
+    mayInline: () => true,
     origin: { apiKeyId: 'k', modelId: 'm' },
     settings,
   };

@@ -25,6 +25,8 @@ export interface Question {
   /** How what it makes is shown in its text, and where that will be. */
   imageFormat: ImageFormat;
   mediaBaseUrl(): string;
+  /** Whether so many bytes of a picture may stand in the answer. */
+  mayInline(bytes: number): boolean;
   /** Where what is kept of it comes from. */
   origin: { apiKeyId: string; modelId: string };
   settings: Settings;
@@ -35,6 +37,7 @@ interface Asker {
   keyId: string;
   languageCode: string;
   mediaBaseUrl(): string;
+  mayInline(bytes: number): boolean;
   /** Whether a later request may go on from this one. */
   isConversation: boolean;
 }
@@ -44,7 +47,7 @@ export function questionOf(
   parameters: ChatCompletionParameters,
   attachments: Attachments | null,
   model: Model,
-  { keyId, languageCode, mediaBaseUrl, isConversation }: Asker,
+  { keyId, languageCode, mediaBaseUrl, mayInline, isConversation }: Asker,
   settings: Settings,
 ): Question {
   const { n, stop, maxTokens, conversationId, imageFormat } = parameters;
@@ -70,6 +73,7 @@ export function questionOf(
     maxTokens,
     imageFormat,
     mediaBaseUrl,
+    mayInline,
     origin: { apiKeyId: keyId, modelId: id },
     settings,
   };

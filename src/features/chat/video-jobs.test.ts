@@ -54,6 +54,7 @@ const callerOf = (models: string[] | null = null) => ({
   key: { ...key, models },
   languageCode: 'en',
   mediaBaseUrl: () => 'http://127.0.0.1',
+  mayInline: () => true,
   trace: newTrace('request'),
 });
 
