@@ -1,8 +1,8 @@
 import { parseArgs } from 'node:util';
 import { deleteAnyFile, listAllFiles, type StoredFile } from '@/features/files/files';
-import { type KeySummary, listKeys } from '@/features/keys/keys';
-import { AppError } from '@/platform/errors';
-import { printable, printTable, runCommand } from './command-line.ts';
+import { listKeys } from '@/features/keys/keys';
+import { printTable, runCommand } from './command-line.ts';
+import { keyIdOf } from './key-names.ts';
 
 const HELP = `npm run files -- list [--key NAME] [--after ID]   the newest 100 files that callers uploaded, or those after one
 npm run files -- delete ID                        delete one for good; a running server has its room at once`;
@@ -38,13 +38,6 @@ await runCommand(HELP, async (argv) => {
   if (hasMore) console.log(`More: npm run files -- list --after ${files.at(-1)?.id}`);
   return true;
 });
-
-/** By its name or its id; of several that had that name one after another, the newest. */
-function keyIdOf(text: string, keys: readonly KeySummary[]): string {
-  const key = keys.find(({ id, name }) => name === text || id === text);
-  if (key) return key.id;
-  throw new AppError('not_found', `There is no key named ${printable(text)}.`);
-}
 
 function lineOf(file: StoredFile, names: ReadonlyMap<string, string>): string[] {
   return [

@@ -1,10 +1,13 @@
 import { parseArgs } from 'node:util';
 import { type Account, allAccounts } from '@/features/accounts/account-table';
+import { getAccount } from '@/features/accounts/accounts';
+import { listKeys } from '@/features/keys/keys';
 import { deleteMedia, listMedia, type Media, type MediaKind } from '@/features/media/media';
 import { AppError } from '@/platform/errors';
 import { printTable, runCommand } from './command-line.ts';
+import { keyIdOf } from './key-names.ts';
 
-const HELP = `npm run media -- list [--kind image|video] [--model M] [--account A] [--key K] [--after CURSOR]
+const HELP = `npm run media -- list [--kind image|video] [--model M] [--account A] [--key NAME] [--after CURSOR]
                                        the newest 100 images and videos, or those after a cursor
 npm run media -- delete ID             delete one, wherever it is stored but with the image host`;
 
@@ -30,18 +33,19 @@ await runCommand(HELP, async (argv) => {
     return true;
   }
   if (verb !== 'list' || id) return false;
-  const accounts = await allAccounts();
+  const [accounts, keys] = await Promise.all([allAccounts(), listKeys()]);
+  const names = new Map(keys.map((key) => [key.id, key.name]));
   const { items, nextCursor } = await listMedia({
     kind: kindOf(values.kind),
     modelId: values.model,
-    accountId: values.account && idOf(values.account, accounts),
-    apiKeyId: values.key,
+    accountId: values.account && (await getAccount(values.account)).id,
+    apiKeyId: values.key && keyIdOf(values.key, keys),
     after: values.after,
     limit: PAGE,
   });
   printTable(
     ['id', 'address', 'type', 'bytes', 'model', 'account', 'key', 'made', 'last used', 'stored'],
-    items.map((media) => lineOf(media, accounts)),
+    items.map((media) => lineOf(media, accounts, names)),
     'There are no images and videos.',
   );
   if (nextCursor) console.log(`More: npm run media -- list --after ${nextCursor}`);
@@ -53,12 +57,11 @@ function kindOf(text: string | undefined): MediaKind | undefined {
   throw new AppError('invalid_request', '--kind takes image or video.');
 }
 
-/** Of an account that is deleted only the id is known. */
-function idOf(name: string, accounts: ReadonlyMap<string, Account>): string {
-  return [...accounts.values()].find(({ label }) => label === name)?.id ?? name;
-}
-
-function lineOf(media: Media, accounts: ReadonlyMap<string, Account>): string[] {
+function lineOf(
+  media: Media,
+  accounts: ReadonlyMap<string, Account>,
+  names: ReadonlyMap<string, string>,
+): string[] {
   return [
     media.id,
     media.externalUrl ?? `/${media.kind}/${media.name}`,
@@ -66,7 +69,7 @@ function lineOf(media: Media, accounts: ReadonlyMap<string, Account>): string[] 
     String(media.bytes),
     media.modelId,
     accounts.get(media.accountId)?.label ?? media.accountId,
-    media.apiKeyId,
+    names.get(media.apiKeyId) ?? media.apiKeyId,
     minute(media.createdAtMs),
     minute(media.lastUsedAtMs),
     media.inBucket ? 'bucket' : 'disk',

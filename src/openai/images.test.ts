@@ -30,6 +30,7 @@ describe('a generation', () => {
     ['size', { prompt: 'x', size: 'big' }],
     ['response_format', { prompt: 'x', response_format: 'png' }],
     ['output_format', { prompt: 'x', output_format: 'tiff' }],
+    ['stream', { prompt: 'x', stream: true }],
   ])('names a wrong %s: %j', (param, body) => {
     expect(() => parseImageGeneration(body)).toThrow(
       expect.objectContaining({ code: 'invalid_request', param }),

@@ -28,6 +28,10 @@ const common = {
   output_format: z.enum(['png', 'jpeg', 'webp']).nullish(),
   moderation: word,
   user: z.string().nullish(),
+  stream: z
+    .union([z.boolean(), z.enum(['true', 'false'])])
+    .refine((asked) => asked !== true && asked !== 'true', 'Images are not streamed.')
+    .nullish(),
 };
 
 const Generation = z.object(common);

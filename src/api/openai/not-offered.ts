@@ -16,7 +16,10 @@ const absent: [prefix: string, what: string][] = [
 const refuse = async ({ request, path }: Call): Promise<Reply> => {
   const known = absent.find(([prefix]) => path === prefix || path.startsWith(`${prefix}/`));
   const what = known?.[1] ?? `Unknown address: ${excerpt(request.method)} ${excerpt(path)}.`;
-  throw new AppError('unknown_url', `${what} Use POST /v1/chat/completions or GET /v1/models.`);
+  throw new AppError(
+    'unknown_url',
+    `${what} There are /v1/chat/completions, /v1/models, /v1/files, /v1/images and /v1/videos.`,
+  );
 };
 
 /** Every other address below `/v1`, whatever the method. */

@@ -22,6 +22,7 @@ import {
   type VideoDescription,
   type VideoParameters,
 } from '@/openai/videos';
+import { AppError } from '@/platform/errors';
 
 const LIST_PATH = '/v1/videos';
 
@@ -113,10 +114,19 @@ async function remove({ path, key }: Call): Promise<Reply> {
 }
 
 async function content({ request, path, key, record }: Call): Promise<Reply> {
+  refuseVariant(queryOf(request).get('variant'));
   const media = await videoOf(await findVideoJob(idOf(path), key.id));
   return mediaReply(request, media, (status, failure) => {
     if (failure) record.fail(toShown(failure, record.requestId));
     else record.finish(status, null);
+  });
+}
+
+function refuseVariant(variant: string | null): void {
+  if (!variant || variant === 'video') return;
+  throw new AppError('invalid_request', "There is no 'variant' but the video.", {
+    param: 'variant',
+    detail: 'invalid_value',
   });
 }
 
