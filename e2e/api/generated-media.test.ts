@@ -9,6 +9,7 @@ import { ask } from '../support/caller';
 import { type Pool, question, startPool } from '../support/pool';
 
 const MIB = 1_048_576;
+const SECRET = 'an-admin-secret-key';
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 
 let pool: Pool;
@@ -232,8 +233,14 @@ describe('cfbed', () => {
         CFBED_UPLOAD_URL: cfbed.endpoint,
         CFBED_TOKEN: cfbed.token,
         ALLOW_PRIVATE_URLS: `127.0.0.1:${port}`,
+        ADMIN_SECRET_KEY: SECRET,
       },
     });
+    const test = (secret: string) =>
+      fetch(`${own.server.url}/api/cfbed/test`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${secret}` },
+      });
     const link = async () => {
       const { choices } = await own.client.chat.completions.create({
         model: 'gemini-enterprise',
@@ -246,8 +253,14 @@ describe('cfbed', () => {
       expect(cfbed.uploads.map(({ sha256: sum }) => sum)).toEqual([
         own.standIn.files.all[0]?.sha256,
       ]);
+      expect(await (await test(SECRET)).json()).toMatchObject({
+        success: true,
+        url: expect.stringContaining(`${cfbed.url}/file/`),
+      });
+      expect([(await test(own.key)).status, (await test('')).status]).toEqual([401, 401]);
       for (const fault of ['500', 'hang', 'html'] as const) {
         cfbed.fault = fault;
+        expect(await (await test(SECRET)).json()).toMatchObject({ success: false });
         expect(await link()).toMatch(`${own.server.url}/image/`);
       }
       expect(own.server.output()).toContain('medium is kept on our disk alone');

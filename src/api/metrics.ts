@@ -1,11 +1,10 @@
+import { hasAdminSecret } from '@/api/admin-secret';
 import { type Endpoint, jsonReply, type Reply, toResponse } from '@/api/reply';
 import { isFromSameMachine } from '@/api/same-machine';
 import { countAccounts } from '@/features/accounts/accounts';
 import { queueLength } from '@/features/accounts/wait-queue';
 import { stockSize } from '@/features/chat/session-stock';
-import { bearerToken } from '@/features/keys/key-format';
 import { renderMetrics } from '@/features/usage/metrics';
-import { isSameSecret } from '@/platform/crypto';
 import { env } from '@/platform/env';
 
 const METHODS = 'GET, HEAD, OPTIONS';
@@ -30,12 +29,8 @@ async function answer(request: Request): Promise<Reply> {
 
 /** Null if the request may read the metrics. */
 function refusalOf(request: Request): Reply | null {
-  const { adminSecretKey } = env();
-  const presented = bearerToken(request.headers);
-  const isAdmin =
-    adminSecretKey !== null && presented !== null && isSameSecret(presented, adminSecretKey);
-  if (isAdmin || isFromSameMachine(request)) return null;
-  return adminSecretKey === null
+  if (hasAdminSecret(request) || isFromSameMachine(request)) return null;
+  return env().adminSecretKey === null
     ? jsonReply(403, {
         status: 'forbidden: set ADMIN_SECRET_KEY to read the metrics from elsewhere',
       })

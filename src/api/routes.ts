@@ -1,3 +1,4 @@
+import { cfbedTest } from '@/api/cfbed-test';
 import { health } from '@/api/health';
 import { image, video } from '@/api/media';
 import { metrics } from '@/api/metrics';
@@ -11,6 +12,7 @@ import { ready } from '@/api/ready';
 import type { Endpoint } from '@/api/reply';
 
 const exact: Record<string, Endpoint> = {
+  '/api/cfbed/test': cfbedTest,
   '/health': health,
   '/metrics': metrics,
   '/ready': ready,

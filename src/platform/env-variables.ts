@@ -102,9 +102,9 @@ export const variables = [
       .optional(),
     default: '',
     meaning:
-      'Opens `/metrics` to `Authorization: Bearer`, also from other machines; never valid on `/v1`.',
+      'Opens `/metrics`, also from other machines, and `/api/cfbed/test` to `Authorization: Bearer`; never valid on `/v1`.',
     meaningZh:
-      '用 `Authorization: Bearer` 携带它即可访问 `/metrics`，其他机器也可以；对 `/v1` 无效。',
+      '用 `Authorization: Bearer` 携带它即可访问 `/metrics`（其他机器也可以）和 `/api/cfbed/test`；对 `/v1` 无效。',
   },
   {
     name: 'GEMINI_APP_URL',
