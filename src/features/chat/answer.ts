@@ -91,9 +91,7 @@ export async function* answer(
           if (pieces.length > 0) yield pieces.splice(0);
           await events.return?.();
           const sessionName = (last?.type === 'end' && last.sessionName) || opening.session.name;
-          for await (const piece of mediaPieces(lease, question, sessionName, choice, signal)) {
-            pieces.push(piece);
-          }
+          pieces.push(...(await mediaPieces(lease, question, sessionName, choice, signal)));
         }
         if (citations.length > 0) pieces.push({ type: 'citations', index, citations });
         pieces.push({ type: 'finish', index, reason: reply.finishReason ?? 'stop' });
@@ -167,23 +165,25 @@ function textPiece(choice: Choice, text: string): Piece {
 }
 
 /** What the choice has made, kept and as it stands in the text; a line for what is not kept. */
-async function* mediaPieces(
+async function mediaPieces(
   lease: Lease,
   question: Question,
   sessionName: string,
   choice: Choice,
   signal: CancelSignal,
-): AsyncGenerator<Piece, void, undefined> {
+): Promise<Piece[]> {
   const { index, files } = choice;
+  const pieces: Piece[] = [];
   for (const kept of await keepGenerated(lease, question, sessionName, files, signal)) {
     if ('unkept' in kept) {
-      yield textPiece(choice, unkeptLine(choice.text, kept.unkept));
+      pieces.push(textPiece(choice, unkeptLine(choice.text, kept.unkept)));
       continue;
     }
     const text = await renderMedia(kept, choice.text, question);
     choice.text += text;
-    yield { type: 'media', index, text, media: kept };
+    pieces.push({ type: 'media', index, text, media: kept });
   }
+  return pieces;
 }
 
 interface FirstBatch {

@@ -67,14 +67,13 @@ export async function createCompletion(
   const known = await getModel(caller.key.models, parameters.model);
   const model = tool ? { ...known, tools: [tool], quotaKind: quotaKindOf([tool]) } : known;
   const limits = await settings();
-  const { key, languageCode, signal } = caller;
-  const mediaBaseUrl = () => caller.mediaBaseUrl();
-  const mayInline = (bytes: number) => caller.mayInline(bytes);
+  const { key, languageCode, mediaBaseUrl, mayInline, signal } = caller;
   const isConversation = tool === undefined;
   const who = { keyId: key.id, languageCode, mediaBaseUrl, mayInline, isConversation };
-  const scope = { keyId: key.id, mediaBaseUrl, limits, signal };
   const { messages } = parameters;
-  const attachments = hasAttachments(messages) ? await attachmentsOf(messages, scope) : null;
+  const attachments = hasAttachments(messages)
+    ? await attachmentsOf(messages, { keyId: key.id, mediaBaseUrl, limits, signal })
+    : null;
   const question = questionOf(parameters, attachments, model, who, limits);
   const { thread, conversationId } = question;
   let choices: Choice[] = [];
