@@ -100,3 +100,8 @@ export function commaList(text: string): string[] {
     .map((name) => name.trim())
     .filter((name) => name !== '');
 }
+
+/** A time to the minute, in UTC. */
+export function minute(timeMs: number): string {
+  return new Date(timeMs).toISOString().slice(0, 16).replace('T', ' ');
+}

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { deleteAnyFile, listAllFiles, type StoredFile } from '@/features/files/files';
 import { listKeys } from '@/features/keys/keys';
-import { printTable, runCommand } from './command-line.ts';
+import { minute, printTable, runCommand } from './command-line.ts';
 import { keyIdOf } from './key-names.ts';
 
 const HELP = `npm run files -- list [--key NAME] [--after ID]   the newest 100 files that callers uploaded, or those after one
@@ -50,8 +50,4 @@ function lineOf(file: StoredFile, names: ReadonlyMap<string, string>): string[] 
     minute(file.createdAtMs),
     file.expiresAtMs === null ? '-' : minute(file.expiresAtMs),
   ];
-}
-
-function minute(timeMs: number): string {
-  return new Date(timeMs).toISOString().slice(0, 16).replace('T', ' ');
 }

@@ -3,7 +3,7 @@ import { parseLife } from '@/features/keys/key-format';
 import { createKey, listKeys, revokeKey } from '@/features/keys/keys';
 import { resolveModelIds } from '@/features/models/models';
 import { AppError } from '@/platform/errors';
-import { commaList, printTable, runCommand } from './command-line.ts';
+import { commaList, minute, printTable, runCommand } from './command-line.ts';
 
 const HELP = `npm run key -- create NAME [--models a,b] [--expires 30d]   make a key; printed once, as the last line
 npm run key -- list                                         all keys
@@ -76,5 +76,5 @@ function expiry(text: string): number {
 }
 
 function day(date: Date | null): string {
-  return date ? date.toISOString().slice(0, 16).replace('T', ' ') : '-';
+  return date ? minute(date.getTime()) : '-';
 }

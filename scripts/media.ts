@@ -4,7 +4,7 @@ import { getAccount } from '@/features/accounts/accounts';
 import { listKeys } from '@/features/keys/keys';
 import { deleteMedia, listMedia, type Media, type MediaKind } from '@/features/media/media';
 import { AppError } from '@/platform/errors';
-import { printTable, runCommand } from './command-line.ts';
+import { minute, printTable, runCommand } from './command-line.ts';
 import { keyIdOf } from './key-names.ts';
 
 const HELP = `npm run media -- list [--kind image|video] [--model M] [--account A] [--key NAME] [--after CURSOR]
@@ -74,8 +74,4 @@ function lineOf(
     minute(media.lastUsedAtMs),
     media.inBucket ? 'bucket' : 'disk',
   ];
-}
-
-function minute(timeMs: number): string {
-  return new Date(timeMs).toISOString().slice(0, 16).replace('T', ' ');
 }

@@ -9,7 +9,7 @@ import {
   toPromptAttachment,
 } from '@/openai/attachments';
 import { mediaMarkdown } from '@/openai/media-links';
-import { listOf, show, toInvalidRequest } from '@/openai/validation';
+import { listOf, missingParameter, parseBy, show } from '@/openai/validation';
 import { AppError } from '@/platform/errors';
 
 /** The most choices (`n`) of one request; each is a query of its own upstream. */
@@ -190,9 +190,7 @@ export function parseChatCompletionRequest(body: unknown): ChatCompletionParamet
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw new AppError('invalid_request', `The body must be a JSON object, got ${show(body)}.`);
   }
-  const result = ChatCompletionRequest.safeParse(body);
-  if (!result.success) throw toInvalidRequest(result.error, body);
-  const request = result.data;
+  const request = parseBy(ChatCompletionRequest, body);
   const stream = request.stream === true || request.stream === 'true';
   return {
     model: request.model.toWellFormed(),
@@ -220,10 +218,7 @@ function messagesOf({ messages, prompts }: ChatCompletionRequest): ChatMessage[]
     return messages.map((message, index) => toChatMessage(message, `messages[${index}]`));
   }
   if (prompts) return prompts.map((prompt, index) => fromPrompt(prompt, `prompts[${index}]`));
-  throw new AppError('invalid_request', "Missing required parameter: 'messages'.", {
-    param: 'messages',
-    detail: 'missing_required_parameter',
-  });
+  throw missingParameter('messages');
 }
 
 function fromPrompt({ role, text, files }: z.infer<typeof Prompt>, path: string): ChatMessage {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { toInvalidRequest } from '@/openai/validation';
-import { AppError } from '@/platform/errors';
+import { givenOf, toPage, toUnixSeconds } from '@/openai/page';
+import { missingParameter, parseBy } from '@/openai/validation';
+import type { AppError } from '@/platform/errors';
 
 /** A file object (contract 7). */
 export interface FileObject {
@@ -32,8 +33,8 @@ export function toFileObject(file: FileDescription): FileObject {
     id,
     object: 'file',
     bytes,
-    created_at: Math.floor(createdAtMs / 1_000),
-    ...(expiresAtMs === null ? {} : { expires_at: Math.floor(expiresAtMs / 1_000) }),
+    created_at: toUnixSeconds(createdAtMs),
+    ...(expiresAtMs === null ? {} : { expires_at: toUnixSeconds(expiresAtMs) }),
     filename,
     purpose,
     status: 'processed',
@@ -42,13 +43,7 @@ export function toFileObject(file: FileDescription): FileObject {
 
 /** The answer of `GET /v1/files`; the order of `files` is kept. */
 export function toFileList(files: readonly FileDescription[], hasMore: boolean) {
-  return {
-    object: 'list',
-    data: files.map(toFileObject),
-    first_id: files[0]?.id ?? null,
-    last_id: files.at(-1)?.id ?? null,
-    has_more: hasMore,
-  };
+  return toPage(files.map(toFileObject), hasMore);
 }
 
 /** The answer of `DELETE /v1/files/{id}`. */
@@ -89,7 +84,7 @@ export type FileListQuery = z.infer<typeof ListQuery>;
  * @throws AppError `invalid_request` with `param`
  */
 export function parseFileListQuery(query: Iterable<[string, string]>): FileListQuery {
-  return parsed(ListQuery, Object.fromEntries([...query].filter(([, value]) => value !== '')));
+  return parseBy(ListQuery, givenOf(query));
 }
 
 const UploadFields = z.object({
@@ -115,7 +110,7 @@ export interface UploadFields {
 export function parseUploadFields(fields: ReadonlyMap<string, string>): UploadFields {
   const anchor = fields.get('expires_after[anchor]');
   const seconds = fields.get('expires_after[seconds]');
-  const { purpose, expires_after: expiry } = parsed(UploadFields, {
+  const { purpose, expires_after: expiry } = parseBy(UploadFields, {
     purpose: fields.get('purpose'),
     ...((anchor ?? seconds) !== undefined && { expires_after: { anchor, seconds } }),
   });
@@ -124,14 +119,5 @@ export function parseUploadFields(fields: ReadonlyMap<string, string>): UploadFi
 
 /** The error for an upload without a file. */
 export function missingFile(): AppError {
-  return new AppError('invalid_request', "Missing required parameter: 'file'.", {
-    param: 'file',
-    detail: 'missing_required_parameter',
-  });
-}
-
-function parsed<T extends z.ZodType>(schema: T, value: object): z.output<T> {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  throw toInvalidRequest(result.error, value);
+  return missingParameter('file');
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type ChatAttachment, toAttachment } from '@/openai/attachments';
 import type { Usage } from '@/openai/completion';
-import { listOf, toInvalidRequest } from '@/openai/validation';
+import { listOf, missingParameter, parseBy } from '@/openai/validation';
 import { AppError } from '@/platform/errors';
 
 /** The most images of one request (contract 8.2). */
@@ -62,7 +62,7 @@ export interface ImageParameters {
  * @throws AppError `invalid_request` with `param`
  */
 export function parseImageGeneration(body: object): ImageParameters {
-  return toParameters(parse(Generation, body), [], null);
+  return toParameters(parseBy(Generation, body), [], null);
 }
 
 /**
@@ -70,7 +70,7 @@ export function parseImageGeneration(body: object): ImageParameters {
  * @throws AppError `invalid_request` with `param`
  */
 export function parseImageEdit(body: object): ImageParameters {
-  const request = parse(Edit, body);
+  const request = parseBy(Edit, body);
   const images = request.images.map((image, index) => attachmentOf(image, `images[${index}]`));
   return toParameters(request, images, request.mask ? attachmentOf(request.mask, 'mask') : null);
 }
@@ -85,10 +85,7 @@ export function parseImageEditForm(
   mask: ChatAttachment | null,
 ): ImageParameters {
   if (images.length === 0) {
-    throw new AppError('invalid_request', "Missing required parameter: 'image'.", {
-      param: 'image',
-      detail: 'missing_required_parameter',
-    });
+    throw missingParameter('image');
   }
   if (images.length > MAX_EDITED_IMAGES) {
     throw new AppError('invalid_request', `An edit takes ${MAX_EDITED_IMAGES} images at most.`, {
@@ -98,17 +95,11 @@ export function parseImageEditForm(
   }
   const { n, ...texts } = Object.fromEntries(fields);
   const body = { ...texts, ...(n !== undefined && { n: /^\d+$/.test(n) ? Number(n) : n }) };
-  return toParameters(parse(Generation, body), images, mask);
+  return toParameters(parseBy(Generation, body), images, mask);
 }
 
 /** Of two files of one name the first keeps it, so the mask comes first. */
 const MASK_NAME = 'mask.png';
-
-function parse<T>(schema: z.ZodType<T>, body: object): T {
-  const result = schema.safeParse(body);
-  if (!result.success) throw toInvalidRequest(result.error, body);
-  return result.data;
-}
 
 function toParameters(
   request: z.infer<typeof Generation>,
@@ -133,10 +124,7 @@ function attachmentOf(image: z.infer<typeof EditedImage>, path: string): ChatAtt
     const text = typeof url === 'string' ? url : url.url;
     return toAttachment({ type: 'image_url', image_url: text }, path);
   }
-  throw new AppError('invalid_request', "Give 'image_url' or 'file_id'.", {
-    param: path,
-    detail: 'missing_required_parameter',
-  });
+  throw missingParameter(path, "Give 'image_url' or 'file_id'.");
 }
 
 /** The answer of both endpoints (contract 8.2). */

@@ -63,6 +63,24 @@ export function toInvalidRequest(error: z.ZodError, body: unknown): AppError {
   });
 }
 
+/**
+ * `value` by `schema`.
+ * @throws AppError `invalid_request` as `toInvalidRequest`
+ */
+export function parseBy<T extends z.ZodType>(schema: T, value: unknown): z.output<T> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  throw toInvalidRequest(result.error, value);
+}
+
+/** The error for a parameter that is required and not there. */
+export function missingParameter(param: string, message?: string): AppError {
+  return new AppError('invalid_request', message ?? `Missing required parameter: '${param}'.`, {
+    param,
+    detail: 'missing_required_parameter',
+  });
+}
+
 interface Fault {
   issue: Issue;
   path: Path;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type ChatAttachment, toAttachment } from '@/openai/attachments';
-import { toInvalidRequest } from '@/openai/validation';
-import { AppError } from '@/platform/errors';
+import { givenOf, toPage, toUnixSeconds } from '@/openai/page';
+import { missingParameter, parseBy } from '@/openai/validation';
 
 const DEFAULT_MODEL = 'gemini-video';
 const DEFAULT_SECONDS = '8';
@@ -43,9 +43,8 @@ export interface VideoParameters {
  * @throws AppError `invalid_request` with `param`
  */
 export function parseVideoRequest(body: object, reference: ChatAttachment | null): VideoParameters {
-  const result = VideoRequest.safeParse(body);
-  if (!result.success) throw toInvalidRequest(result.error, body);
-  const { prompt, model, seconds, size, input_reference: named } = result.data;
+  const request = parseBy(VideoRequest, body);
+  const { prompt, model, seconds, size, input_reference: named } = request;
   const attachment = reference ?? (named ? attachmentOf(named) : null);
   return {
     model: (model ?? DEFAULT_MODEL).toWellFormed(),
@@ -62,10 +61,7 @@ function attachmentOf(named: z.infer<typeof InputReference>): ChatAttachment {
   if (typeof named === 'string') return fromUrl(named, param);
   if (named.file_id) return { source: 'upload', fileId: named.file_id, name: null, param };
   if (named.image_url) return fromUrl(named.image_url, param);
-  throw new AppError('invalid_request', "Give 'image_url' or 'file_id'.", {
-    param,
-    detail: 'missing_required_parameter',
-  });
+  throw missingParameter(param, "Give 'image_url' or 'file_id'.");
 }
 
 function fromUrl(url: string, param: string): ChatAttachment {
@@ -123,9 +119,9 @@ export function toVideoObject(job: VideoDescription): VideoObject {
     model,
     status,
     progress: progressOf[status],
-    created_at: toSeconds(job.createdAtMs),
-    completed_at: job.completedAtMs === null ? null : toSeconds(job.completedAtMs),
-    expires_at: job.expiresAtMs === null ? null : toSeconds(job.expiresAtMs),
+    created_at: toUnixSeconds(job.createdAtMs),
+    completed_at: job.completedAtMs === null ? null : toUnixSeconds(job.completedAtMs),
+    expires_at: job.expiresAtMs === null ? null : toUnixSeconds(job.expiresAtMs),
     prompt,
     size,
     seconds,
@@ -136,22 +132,12 @@ export function toVideoObject(job: VideoDescription): VideoObject {
 
 /** The answer of `GET /v1/videos`; the order of `jobs` is kept. */
 export function toVideoList(jobs: readonly VideoDescription[], hasMore: boolean) {
-  return {
-    object: 'list',
-    data: jobs.map(toVideoObject),
-    first_id: jobs[0]?.id ?? null,
-    last_id: jobs.at(-1)?.id ?? null,
-    has_more: hasMore,
-  };
+  return toPage(jobs.map(toVideoObject), hasMore);
 }
 
 /** The answer of `DELETE /v1/videos/{id}`. */
 export function toDeletedVideo(id: string) {
   return { id, object: 'video.deleted', deleted: true };
-}
-
-function toSeconds(ms: number): number {
-  return Math.floor(ms / 1_000);
 }
 
 const ListQuery = z.object({
@@ -169,8 +155,5 @@ const ListQuery = z.object({
  * @throws AppError `invalid_request` with `param`
  */
 export function parseVideoListQuery(query: Iterable<[string, string]>): z.infer<typeof ListQuery> {
-  const given = Object.fromEntries([...query].filter(([, value]) => value !== ''));
-  const result = ListQuery.safeParse(given);
-  if (!result.success) throw toInvalidRequest(result.error, given);
-  return result.data;
+  return parseBy(ListQuery, givenOf(query));
 }

@@ -1,5 +1,4 @@
 import { Readable } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Lease } from '@/features/accounts/lease';
 import { MEDIA_LOST } from '@/features/accounts/rest-rules';
 import type { Question } from '@/features/chat/question';
@@ -9,7 +8,7 @@ import { GeminiError, isGeminiError } from '@/gemini/errors';
 import { type Download, downloadFile, type FileMetadata, listGeneratedFiles } from '@/gemini/files';
 import { quotaKindOfFile } from '@/gemini/tools';
 import { mediaLink, mediaMarkdown } from '@/openai/media-links';
-import { Cancellation, type CancelSignal } from '@/platform/cancellation';
+import { Cancellation, type CancelSignal, pause } from '@/platform/cancellation';
 import { isAppError } from '@/platform/errors';
 import { log } from '@/platform/log';
 import { inParallel } from '@/platform/parallel';
@@ -141,6 +140,7 @@ async function listFiles(
     const isWhole = ids.every((id) => found.some(({ fileId }) => fileId === id));
     if (isWhole) return found;
     await pause(RETRY_AFTER_MS[0] ?? 0, signal);
+    if (signal.aborted) throw new GeminiError('client_left', 'The caller left.');
     return await list();
   } catch (error) {
     if (signal.aborted || !isGeminiError(error)) throw error;
@@ -162,6 +162,7 @@ async function keep(
       const waitMs = RETRY_AFTER_MS[tries];
       if (!mayDoBetter(error) || waitMs === undefined || work.signal.aborted) throw error;
       await pause(waitMs, work.signal);
+      if (work.signal.aborted) throw error;
     }
   }
 }
@@ -218,19 +219,4 @@ function fetchFile(
 
 function isUnfit(error: unknown): boolean {
   return isAppError(error) && error.detail === 'unfit_media';
-}
-
-/** @throws GeminiError `client_left` if the signal fires */
-async function pause(ms: number, signal: CancelSignal): Promise<void> {
-  const abort = new AbortController();
-  const onAbort = () => abort.abort();
-  signal.addEventListener('abort', onAbort);
-  try {
-    if (!signal.aborted) await sleep(ms, undefined, { signal: abort.signal });
-  } catch {
-    // Told below.
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
-  if (signal.aborted) throw new GeminiError('client_left', 'The caller left.');
 }

@@ -1,4 +1,4 @@
-import type { CancelSignal } from '@/platform/cancellation';
+import { type CancelSignal, pause } from '@/platform/cancellation';
 import { AppError, isAppError } from '@/platform/errors';
 import { processState } from '@/platform/process-state';
 
@@ -93,18 +93,4 @@ function leavePlace(): void {
 
 function left(): AppError {
   return new AppError('client_left', 'The video is not wanted any more.');
-}
-
-/** Ends early when the signal fires. */
-export function pause(ms: number, signal: CancelSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    signal.addEventListener('abort', end);
-    if (signal.aborted) end();
-  });
 }

@@ -7,11 +7,11 @@ import {
   type MediaOrder,
   type MediaResult,
 } from '@/features/chat/media-generation';
-import { inTurn, pause } from '@/features/chat/video-queue';
+import { inTurn } from '@/features/chat/video-queue';
 import { discardIncoming, receiveTemporary } from '@/features/files/receive';
 import type { VideoJob as VideoJobRow } from '@/generated/prisma/client';
 import type { ChatAttachment } from '@/openai/attachments';
-import { Cancellation, type CancelSignal } from '@/platform/cancellation';
+import { Cancellation, type CancelSignal, pause } from '@/platform/cancellation';
 import { query } from '@/platform/db';
 import { AppError, isAppError } from '@/platform/errors';
 import type { IncomingFile } from '@/platform/incoming-file';
