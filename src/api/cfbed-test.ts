@@ -1,26 +1,15 @@
 import { hasAdminSecret } from '@/api/admin-secret';
-import { type Endpoint, jsonReply, type Reply, toResponse } from '@/api/reply';
+import { jsonReply } from '@/api/reply';
+import { uncached } from '@/api/uncached';
 import { testCfbed } from '@/features/media/cfbed';
 import { isAppError } from '@/platform/errors';
 import { log } from '@/platform/log';
-
-const METHODS = 'POST, OPTIONS';
 
 /**
  * `POST /api/cfbed/test`: uploads a tiny picture to the image host, for who has ADMIN_SECRET_KEY.
  * Answers as the tests of the Python system do: 200 with `success` and `message`.
  */
-export const cfbedTest: Endpoint = async (request) => {
-  const reply = await answer(request);
-  const headers = { ...reply.headers, 'cache-control': 'no-store' };
-  return toResponse({ ...reply, headers }, request.method === 'HEAD');
-};
-
-async function answer(request: Request): Promise<Reply> {
-  if (request.method === 'OPTIONS') return { status: 204, headers: { allow: METHODS }, body: null };
-  if (request.method !== 'POST') {
-    return jsonReply(405, { status: 'method not allowed' }, { allow: METHODS });
-  }
+export const cfbedTest = uncached('POST', async (request) => {
   if (!hasAdminSecret(request)) {
     return jsonReply(401, { status: 'unauthorized' }, { 'www-authenticate': 'Bearer' });
   }
@@ -33,4 +22,4 @@ async function answer(request: Request): Promise<Reply> {
     const message = isShown ? error.message : 'The server failed. Its log says why.';
     return jsonReply(200, { success: false, message });
   }
-}
+});

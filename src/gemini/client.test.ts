@@ -3,6 +3,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { Agent } from 'undici';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { closeDispatchers, dispatcherFor } from '@/platform/http';
+import { connectionTo } from '../../e2e/support/gemini-connection';
 import { createSession, type GeminiConnection, type GeminiTurn, openAnswer } from './client';
 import { isGeminiError } from './errors';
 import type { GeminiEvent } from './events';
@@ -55,20 +56,7 @@ afterEach(async () => {
 
 function connectionWith(timeouts: Partial<GeminiConnection['timeouts']> = {}): GeminiConnection {
   const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  return {
-    endpoints: { appUrl: base, authUrl: base, apiUrl: base, verifyUrl: base },
-    dispatcher: agent,
-    timeouts: {
-      keyMs: 5000,
-      sessionMs: 5000,
-      firstContentMs: 5000,
-      idleMs: 5000,
-      uploadMs: 5000,
-      downloadIdleMs: 5000,
-      downloadMs: 5000,
-      ...timeouts,
-    },
-  };
+  return connectionTo(base, agent, timeouts);
 }
 
 function open(timeouts: Partial<GeminiConnection['timeouts']> = {}, signal = never()) {

@@ -2,6 +2,7 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Agent } from 'undici';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { connectionTo } from '../../e2e/support/gemini-connection';
 import type { GeminiConnection } from './client';
 import { downloadFile, listGeneratedFiles, type UploadContent, uploadFile } from './files';
 
@@ -41,21 +42,7 @@ function urlOf(server: http.Server): string {
 }
 
 function connectionWith(timeouts: Partial<GeminiConnection['timeouts']> = {}): GeminiConnection {
-  const url = urlOf(upstream);
-  return {
-    endpoints: { appUrl: url, authUrl: url, apiUrl: url, verifyUrl: url },
-    dispatcher: agent,
-    timeouts: {
-      keyMs: 5000,
-      sessionMs: 5000,
-      firstContentMs: 5000,
-      idleMs: 5000,
-      uploadMs: 5000,
-      downloadIdleMs: 5000,
-      downloadMs: 5000,
-      ...timeouts,
-    },
-  };
+  return connectionTo(urlOf(upstream), agent, timeouts);
 }
 
 function never(): AbortSignal {

@@ -13,6 +13,7 @@ import { stopCachedTables } from '@/platform/cached-table';
 import { closeDatabase } from '@/platform/db';
 import { makePng } from '../../../e2e/stand-in/png';
 import { newDataFolder } from '../../../e2e/support/data-folder';
+import { connectionTo } from '../../../e2e/support/gemini-connection';
 import { handMadeAccounts } from '../../../e2e/support/hand-made-accounts';
 
 process.env.DATA_DIR = newDataFolder();
@@ -92,19 +93,7 @@ beforeEach(() => {
   if (!account) throw new Error('no account was made');
   lease = {
     account,
-    connection: {
-      endpoints: { appUrl: url, authUrl: url, apiUrl: url, verifyUrl: url },
-      dispatcher: agent,
-      timeouts: {
-        keyMs: 5000,
-        sessionMs: 5000,
-        firstContentMs: 5000,
-        idleMs: 5000,
-        uploadMs: 5000,
-        downloadIdleMs: 5000,
-        downloadMs: 5000,
-      },
-    },
+    connection: connectionTo(url, agent),
     signal: new AbortController().signal,
     contentBegan: () => told.push('content'),
     served: (kind) => told.push(kind),
