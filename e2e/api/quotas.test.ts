@@ -84,6 +84,7 @@ describe('the quota ledger', () => {
 
     for (let count = 0; count < 2; count++) expectWhole(await chat(), 'ok');
     await eventually(async () => (await used(2)).images === 2);
+    await eventually(async () => Object.keys((await accountRow(pool, 2)).rests).length > 0);
     const row = await accountRow(pool, 2);
     expect(row.condition).toBe('ok');
     expect(row.rests).toEqual({
