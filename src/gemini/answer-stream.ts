@@ -1,10 +1,11 @@
+import { endOfTurn } from '@/platform/turn';
 import { classifyNetworkError, GeminiError } from './errors';
 import { eventsOfElement, type GeminiEvent, hasAnswer, hasRenewedToken } from './events';
 import type { BodySink, Exchange } from './exchange';
 import { createElementScanner } from './stream';
 
 const maxElementBytes = 64 * 1024 * 1024;
-/** Bytes of unread events above which the upstream has to wait. */
+/** Bytes that came and were not read above which the upstream has to wait. */
 const highWaterBytes = 64 * 1024;
 
 type Batch = IteratorResult<GeminiEvent[], undefined>;
@@ -21,6 +22,10 @@ interface Reader {
 export class AnswerStream implements BodySink, AsyncIterable<GeminiEvent[]> {
   readonly #exchange: Exchange;
   readonly #scanner = createElementScanner({ maxElementBytes });
+  /** What came in this turn of the event loop, and how the body ended if it did. */
+  #chunks: Buffer[] = [];
+  #ending: (() => GeminiError | null) | null = null;
+  #isReadingSoon = false;
   #batch: GeminiEvent[] = [];
   #unreadBytes = 0;
   #hasContent = false;
@@ -35,29 +40,21 @@ export class AnswerStream implements BodySink, AsyncIterable<GeminiEvent[]> {
   }
 
   onChunk(chunk: Buffer): void {
+    this.#chunks.push(chunk);
     this.#unreadBytes += chunk.length;
-    try {
-      this.#read(chunk);
-    } catch (error) {
-      this.#exchange.cancel(classifyNetworkError(error));
-    }
-    if (this.#batch.length === 0) return;
-    if (!this.#hasContent) {
-      this.#hasContent = true;
-      this.#exchange.clearDeadline();
-    }
-    if (this.#reader !== null) queueMicrotask(this.#serve);
-    else if (this.#unreadBytes > highWaterBytes) this.#exchange.pause();
+    if (this.#unreadBytes > highWaterBytes) this.#exchange.pause();
+    this.#readSoon();
   }
 
   onEnd(): void {
-    this.#finish(this.#failureAtEnd());
+    this.#endAs(() => this.#failureAtEnd());
   }
 
   onFailure(error: GeminiError): void {
-    if (error.fault === 'client_left') this.#batch = [];
+    if (error.fault === 'client_left') this.#drop();
     const isCut = error.fault === 'upstream' && error.reason === 'connection_lost';
-    this.#finish(isCut ? truncated('The connection broke within the answer', error) : error);
+    const failure = isCut ? truncated('The connection broke within the answer', error) : error;
+    this.#endAs(() => failure);
   }
 
   [Symbol.asyncIterator](): AsyncIterator<GeminiEvent[], undefined> {
@@ -67,7 +64,7 @@ export class AnswerStream implements BodySink, AsyncIterable<GeminiEvent[]> {
   next(): Promise<Batch> {
     return new Promise((resolve, reject) => {
       this.#reader = { resolve, reject };
-      if (this.#batch.length > 0 || this.#isOver) this.#serve();
+      this.#serve();
     });
   }
 
@@ -75,12 +72,64 @@ export class AnswerStream implements BodySink, AsyncIterable<GeminiEvent[]> {
   return(): Promise<Batch> {
     // Not after a whole answer: the error with its stack would be made for nothing.
     if (!this.#isOver) this.#exchange.cancel(new GeminiError('client_left', 'The reader left'));
-    this.#batch = [];
+    this.#drop();
     this.#failure = null;
+    this.#isOver = true;
     return Promise.resolve({ done: true, value: undefined });
   }
 
-  #read(chunk: Buffer): void {
+  #drop(): void {
+    this.#chunks = [];
+    this.#batch = [];
+  }
+
+  #endAs(ending: () => GeminiError | null): void {
+    this.#ending = ending;
+    this.#readSoon();
+  }
+
+  /** In step with the other answers of which something came in this turn. */
+  #readSoon(): void {
+    if (this.#isReadingSoon) return;
+    this.#isReadingSoon = true;
+    void endOfTurn().then(this.#read);
+  }
+
+  #read = (): void => {
+    const chunks = this.#chunks;
+    this.#chunks = [];
+    try {
+      for (const chunk of chunks) this.#readChunk(chunk);
+    } catch (error) {
+      const failure = classifyNetworkError(error);
+      this.#exchange.cancel(failure);
+      // The body may have ended already, and the exchange with it.
+      this.#ending = () => failure;
+    }
+    this.#isReadingSoon = false;
+    if (!this.#isOver) this.#standAfter(this.#ending);
+    this.#serve();
+  };
+
+  #standAfter(ending: (() => GeminiError | null) | null): void {
+    if (ending !== null) {
+      this.#isOver = true;
+      this.#failure = ending();
+    } else if (this.#batch.length === 0) {
+      // The beginning of an element: nobody could read more.
+      this.#readOn();
+    } else if (!this.#hasContent) {
+      this.#hasContent = true;
+      this.#exchange.clearDeadline();
+    }
+  }
+
+  #readOn(): void {
+    this.#unreadBytes = 0;
+    this.#exchange.resume();
+  }
+
+  #readChunk(chunk: Buffer): void {
     const elements: unknown[] = [];
     try {
       this.#scanner.push(chunk, elements);
@@ -99,29 +148,22 @@ export class AnswerStream implements BodySink, AsyncIterable<GeminiEvent[]> {
     this.#exchange.drain();
   }
 
-  #finish(failure: GeminiError | null): void {
-    this.#isOver = true;
-    this.#failure = failure;
-    queueMicrotask(this.#serve);
-  }
-
-  /** Gives a waiting reader all there is. As a microtask it comes after all chunks of one read. */
-  #serve = (): void => {
+  /** Gives a waiting reader all there is. */
+  #serve(): void {
     const reader = this.#reader;
-    if (reader === null) return;
+    if (reader === null || (this.#batch.length === 0 && !this.#isOver)) return;
     this.#reader = null;
     if (this.#batch.length > 0) {
       const batch = this.#batch;
       this.#batch = [];
-      this.#unreadBytes = 0;
       reader.resolve({ done: false, value: batch });
-      this.#exchange.resume();
+      this.#readOn();
     } else if (this.#failure !== null) {
       reader.reject(this.#failure);
     } else {
       reader.resolve({ done: true, value: undefined });
     }
-  };
+  }
 
   /** A body that ended without a terminal state is never an answer (protocol 11 and 12.1). */
   #failureAtEnd(): GeminiError {

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import type { CancelSignal } from '@/platform/cancellation';
+import { endOfTurn } from '@/platform/turn';
 import { classifyNetworkError, GeminiError } from './errors';
 
 export interface ExchangeRequest {
@@ -212,8 +213,9 @@ export function readReply(
     const exchange: Exchange = new Exchange(dispatcher, request, signal, {
       onHead: (status, headers) =>
         collectBody(exchange, maxReplyBytes, (bodyText, failure) => {
-          if (failure === null) resolve({ status, headers, bodyText });
-          else reject(failure);
+          if (failure !== null) return reject(failure);
+          // In step with the other calls that were answered in this turn.
+          resolve(endOfTurn().then(() => ({ status, headers, bodyText })));
         }),
       onFailure: reject,
     });

@@ -9,6 +9,7 @@ import { requestId as newRequestId } from '@/openai/ids';
 import { AppError, excerpt, isAppError } from '@/platform/errors';
 import { isDraining } from '@/platform/lifecycle';
 import { log } from '@/platform/log';
+import { endOfTurn } from '@/platform/turn';
 
 type Method = 'GET' | 'POST' | 'DELETE';
 
@@ -71,6 +72,8 @@ async function answer(
   const path = pathOf(request);
   const record = new RequestRecord(requestId, path, options);
   try {
+    // In step with the other requests that came in this turn.
+    await endOfTurn();
     if (isDraining()) {
       throw new AppError('server_shutting_down', 'The server is stopping. Try again in a moment.');
     }
