@@ -2,7 +2,7 @@ import { type Account, allAccounts } from '@/features/accounts/account-table';
 import { probeAtMs } from '@/features/accounts/guard';
 import { healthOf } from '@/features/accounts/health';
 import { type Circumstances, type Seat, seatFromMs } from '@/features/accounts/seat-standing';
-import { currentSeats } from '@/features/accounts/seats';
+import { currentSeats } from '@/features/accounts/seat-table';
 import { isHalfOpen } from '@/features/accounts/state';
 import type { Settings } from '@/features/settings/schema';
 

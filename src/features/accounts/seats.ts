@@ -1,17 +1,13 @@
 import type { Account } from '@/features/accounts/account-table';
-import { forgetCredentials } from '@/features/accounts/credentials';
-import { exitOf } from '@/features/accounts/exit';
 import {
-  forgetExits,
   type Guard,
   type Guards,
   isAnyOpen,
-  moveProbes,
   probeAtMs,
   type Scope,
   takeProbe,
 } from '@/features/accounts/guard';
-import { followClock, healthEpochOf, healthOf } from '@/features/accounts/health';
+import { healthEpochOf, healthOf } from '@/features/accounts/health';
 import { refusedUntilMs } from '@/features/accounts/offers';
 import {
   forgetRolls,
@@ -25,17 +21,17 @@ import {
 } from '@/features/accounts/rolls';
 import type { Roster } from '@/features/accounts/roster';
 import { candidateOf, type Seat, seatFromMs, standingOf } from '@/features/accounts/seat-standing';
+import { currentSeats, knownSeats } from '@/features/accounts/seat-table';
 import { effectiveWeight } from '@/features/accounts/selection';
 import { isHalfOpen } from '@/features/accounts/state';
 import type { Settings } from '@/features/settings/schema';
 import type { GeminiError } from '@/gemini/errors';
-import { type QuotaKind, quotaKinds } from '@/gemini/tools';
-import { processState } from '@/platform/process-state';
+import type { QuotaKind } from '@/gemini/tools';
 
 /**
- * The accounts as the pool uses them: what is under way on each, and whose turn it is. They stand in
- * rolls, one for each kind of use and each set of accounts that may serve, which events and the
- * clock keep in order, so that taking a seat looks at a handful of accounts and not at all of them.
+ * Whose turn it is. Accounts stand in rolls, one for each kind of use and each set of accounts that
+ * may serve, which events and the clock keep in order, so that taking a seat looks at a handful of
+ * accounts and not at all of them.
  */
 
 /** An account taken for one try. */
@@ -57,36 +53,14 @@ export interface Absence {
   guard: GeminiError | null;
 }
 
-function state(): Seats {
-  return processState<Seats>('seats', () => ({
-    accounts: null,
-    settings: null,
-    seats: new Map(),
-    rolls: new Map(),
-    guards: new Map(),
-    turns: 0,
-    virtualTime: 0,
-  }));
-}
-
-/** The accounts as they stand. `accounts` and `settings` are those in force. */
-export function currentSeats(
-  accounts: ReadonlyMap<string, Account>,
-  settings: Settings,
-): Pick<Seats, 'seats' | 'guards'> {
-  const pool = state();
-  follow(pool, accounts, settings);
-  return pool;
-}
-
 /** What the guard watches. */
 export function poolGuards(): Guards {
-  return state().guards;
+  return knownSeats().guards;
 }
 
 /** The turn of the pool: how many tries there were so far. */
 export function currentTurn(): number {
-  return state().turns;
+  return knownSeats().turns;
 }
 
 export interface SeatOptions {
@@ -106,8 +80,7 @@ export function takeSeat(
   accounts: ReadonlyMap<string, Account>,
   settings: Settings,
 ): Turn | Absence {
-  const pool = state();
-  follow(pool, accounts, settings);
+  const pool = currentSeats(accounts, settings);
   const nowMs = Date.now();
   const roll = rollOf(pool, need, nowMs);
   if (passesGuard) {
@@ -189,13 +162,13 @@ function nextPastGuard(
 /** Until the first account of `need` is there by itself, as `Absence` has it, tried or not. */
 export function soonestInMs(need: SeatNeed): number | null {
   const nowMs = Date.now();
-  const atMs = returnAtMs(rollOf(state(), need, nowMs));
+  const atMs = returnAtMs(rollOf(knownSeats(), need, nowMs));
   return Number.isFinite(atMs) ? Math.max(0, atMs - nowMs) : null;
 }
 
 /** Whether there are accounts that could serve `need` if they offered its model. */
 export function isModelLacking(need: SeatNeed): boolean {
-  const pool = state();
+  const pool = knownSeats();
   const { settings, guards } = pool;
   const nowMs = Date.now();
   if (!settings) return false;
@@ -258,7 +231,7 @@ function takeProbes(pool: Seats, exit: string, modelId: string, nowMs: number): 
 
 /** Takes note that the account answers, and has used some of its quota. */
 export function answered({ account, turn }: Turn): void {
-  const pool = state();
+  const pool = knownSeats();
   const seat = pool.seats.get(account.id);
   if (!seat) return;
   seat.unanswered.delete(turn);
@@ -267,7 +240,7 @@ export function answered({ account, turn }: Turn): void {
 
 /** Gives a seat back, once. */
 export function releaseSeat({ account, turn, kind }: Turn): void {
-  const pool = state();
+  const pool = knownSeats();
   const seat = pool.seats.get(account.id);
   // Deleted, or deleted and added again, while it was in use.
   if (!seat || seat.inFlight === 0) return;
@@ -279,91 +252,12 @@ export function releaseSeat({ account, turn, kind }: Turn): void {
 
 /** Ranks an account anew after its health, its quota or a guard has changed. */
 export function refreshSeat(id: string): void {
-  const pool = state();
+  const pool = knownSeats();
   const seat = pool.seats.get(id);
   if (seat) rank(pool, seat, Date.now());
 }
 
 /** Ranks all accounts anew, when they are needed. */
 export function refreshAll(): void {
-  forgetRolls(state());
-}
-
-/** Follows what has changed of accounts, settings and clock since the last call. */
-function follow(pool: Seats, accounts: ReadonlyMap<string, Account>, settings: Settings): void {
-  const jumpMs = followClock();
-  const areSettingsNew = pool.settings !== settings;
-  if (jumpMs === 0 && pool.accounts === accounts && !areSettingsNew) return;
-  if (jumpMs !== 0) followJump(pool, jumpMs);
-  if (pool.accounts !== accounts) forgetCredentials(accounts);
-  const isSameCrew = !areSettingsNew && jumpMs === 0 && haveSameIds(pool.seats, accounts);
-  pool.accounts = accounts;
-  pool.settings = settings;
-  if (isSameCrew) followRows(pool, accounts, settings);
-  else makeSeats(pool, accounts, settings);
-}
-
-function followJump(pool: Seats, jumpMs: number): void {
-  moveProbes(pool.guards, jumpMs);
-  for (const { unanswered } of pool.seats.values()) {
-    for (const [turn, atMs] of unanswered) unanswered.set(turn, atMs + jumpMs);
-  }
-}
-
-function haveSameIds(seats: Map<string, Seat>, accounts: ReadonlyMap<string, Account>): boolean {
-  return seats.size === accounts.size && [...accounts.keys()].every((id) => seats.has(id));
-}
-
-/** The common case, such as new cookies: the accounts are the same, and stay in their order. */
-function followRows(pool: Seats, accounts: ReadonlyMap<string, Account>, settings: Settings): void {
-  const nowMs = Date.now();
-  for (const account of accounts.values()) {
-    const seat = pool.seats.get(account.id);
-    if (!seat) continue;
-    const exit = exitKeyOf(account, settings);
-    const healthEpoch = healthEpochOf(account.id);
-    const isSame =
-      seat.exit === exit &&
-      seat.healthEpoch === healthEpoch &&
-      isRankedAlike(seat.account, account);
-    Object.assign(seat, { account, exit, healthEpoch });
-    if (!isSame) rank(pool, seat, nowMs);
-  }
-}
-
-function isRankedAlike(one: Account, other: Account): boolean {
-  return (
-    one.enabled === other.enabled &&
-    one.weight === other.weight &&
-    one.maxConcurrent === other.maxConcurrent &&
-    quotaKinds.every((kind) => one.limits[kind] === other.limits[kind])
-  );
-}
-
-function makeSeats(pool: Seats, accounts: ReadonlyMap<string, Account>, settings: Settings): void {
-  const known = pool.seats;
-  pool.rolls.clear();
-  pool.seats = new Map();
-  for (const account of accounts.values()) {
-    const unanswered = new Map<number, number>();
-    const usedAtMs = Number.NEGATIVE_INFINITY;
-    const idle = { inFlight: 0, pass: 0, probes: {}, usedAtMs, unanswered };
-    const underWay = known.get(account.id) ?? idle;
-    const position = pool.seats.size;
-    const exit = exitKeyOf(account, settings);
-    const healthEpoch = healthEpochOf(account.id);
-    const facts = { account, position, exit, healthEpoch };
-    pool.seats.set(account.id, { ...underWay, ...facts, places: [] });
-  }
-  forgetExits(pool.guards, new Set([...pool.seats.values()].map(({ exit }) => exit)));
-}
-
-/** Where the account goes out, to tell exits apart. */
-function exitKeyOf(account: Account, settings: Settings): string {
-  try {
-    return exitOf(account, settings) ?? 'direct';
-  } catch {
-    // The lease fails with that very failure.
-    return 'unreadable';
-  }
+  forgetRolls(knownSeats());
 }

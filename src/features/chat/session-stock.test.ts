@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Account } from '@/features/accounts/account-table';
 import { setEnabled } from '@/features/accounts/accounts';
-import { currentSeats } from '@/features/accounts/seats';
+import { currentSeats } from '@/features/accounts/seat-table';
 import { fillStock, stockSize, takeStocked } from '@/features/chat/session-stock';
 import { Settings } from '@/features/settings/schema';
 import { settings, updateSettings } from '@/features/settings/settings';
