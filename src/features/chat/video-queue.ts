@@ -1,5 +1,6 @@
 import { type CancelSignal, pause } from '@/platform/cancellation';
 import { AppError, isAppError } from '@/platform/errors';
+import { Places } from '@/platform/places';
 import { processState } from '@/platform/process-state';
 
 /**
@@ -14,14 +15,8 @@ const PATIENCE_MS = 30 * 60_000;
 const MIN_PAUSE_MS = 5_000;
 const MAX_PAUSE_MS = 60_000;
 
-interface Places {
-  atWork: number;
-  /** Each gives the place to the one who waits for it. */
-  line: Set<() => void>;
-}
-
 function places(): Places {
-  return processState<Places>('video-places', () => ({ atWork: 0, line: new Set() }));
+  return processState('video-places', () => new Places(MAX_AT_WORK));
 }
 
 /**
@@ -43,7 +38,7 @@ export async function inTurn<T>(make: () => Promise<T>, signal: CancelSignal): P
       if (retryAfterMs === null || retryAfterMs > lastsMs || signal.aborted) throw error;
       pauseMs = Math.min(Math.max(MIN_PAUSE_MS, retryAfterMs), MAX_PAUSE_MS);
     } finally {
-      leavePlace();
+      places().leave();
     }
     await pause(pauseMs, signal);
     if (signal.aborted) throw left();
@@ -57,38 +52,11 @@ function waitFor(error: unknown): number | null {
 }
 
 async function takePlace(signal: CancelSignal, waitMs: number): Promise<void> {
-  const state = places();
-  if (signal.aborted) throw left();
-  if (state.atWork < MAX_AT_WORK) {
-    state.atWork += 1;
-    return;
-  }
-  const isTaken = await new Promise<boolean>((resolve) => {
-    const settle = (taken: boolean) => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', giveUp);
-      state.line.delete(take);
-      resolve(taken);
-    };
-    const take = () => settle(true);
-    const giveUp = () => settle(false);
-    const timer = setTimeout(giveUp, waitMs);
-    signal.addEventListener('abort', giveUp);
-    state.line.add(take);
-  });
-  if (isTaken) return;
+  if (await places().take({ signal, waitMs })) return;
   if (signal.aborted) throw left();
   throw new AppError('rate_limited', 'Too many videos were ordered before this one.', {
     retryAfterMs: MAX_PAUSE_MS,
   });
-}
-
-/** The place goes to the next in line, if there is one. */
-function leavePlace(): void {
-  const state = places();
-  const [next] = state.line;
-  if (next) next();
-  else state.atWork -= 1;
 }
 
 function left(): AppError {

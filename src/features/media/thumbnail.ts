@@ -11,6 +11,7 @@ import { isThere } from '@/platform/folder';
 import { PART_EXTENSION } from '@/platform/incoming-file';
 import { log } from '@/platform/log';
 import { makeFolder } from '@/platform/make-folder';
+import { Places } from '@/platform/places';
 import { processState } from '@/platform/process-state';
 
 const EDGE_PIXELS = 320;
@@ -29,8 +30,7 @@ const MAX_REMEMBERED = 1_000;
 interface Thumbnails {
   /** Under way, by the medium's name. */
   making: Map<string, Promise<string>>;
-  running: number;
-  waiting: (() => void)[];
+  places: Places;
   /** The names of images of which there is none. */
   hopeless: Set<string>;
 }
@@ -38,8 +38,7 @@ interface Thumbnails {
 function thumbnails(): Thumbnails {
   return processState<Thumbnails>('thumbnails', () => ({
     making: new Map(),
-    running: 0,
-    waiting: [],
+    places: new Places(AT_ONCE),
     hopeless: new Set(),
   }));
 }
@@ -53,31 +52,24 @@ export async function thumbnailOf(media: Media): Promise<string> {
   if (media.kind !== 'image') throw noThumbnail();
   const file = thumbnailFile(media.name);
   if (await isThere(file)) return file;
-  const { making, hopeless, waiting } = thumbnails();
+  const { making, hopeless, places } = thumbnails();
   if (hopeless.has(media.name)) throw noThumbnail();
   const underWay = making.get(media.name);
   if (underWay) return underWay;
-  if (waiting.length >= MAX_WAITING) {
+  if (places.waiting >= MAX_WAITING) {
     throw new AppError('rate_limited', 'Too many thumbnails are being made. Try again.');
   }
-  const made = inTurn(() => make(media, file)).finally(() => making.delete(media.name));
+  const made = inTurn(places, () => make(media, file)).finally(() => making.delete(media.name));
   making.set(media.name, made);
   return made;
 }
 
-/** Waits until fewer than two others run. */
-async function inTurn<T>(run: () => Promise<T>): Promise<T> {
-  const state = thumbnails();
-  if (state.running >= AT_ONCE) {
-    await new Promise<void>((resolve) => state.waiting.push(resolve));
-  } else state.running += 1;
+async function inTurn<T>(places: Places, run: () => Promise<T>): Promise<T> {
+  await places.take();
   try {
     return await run();
   } finally {
-    // The place goes to the next in the queue.
-    const next = state.waiting.shift();
-    if (next) next();
-    else state.running -= 1;
+    places.leave();
   }
 }
 
