@@ -5,7 +5,7 @@ import { type TestDepth, testAccount } from '@/features/accounts/account-test';
 import { deleteAccount, getAccount, setEnabled, setOptions } from '@/features/accounts/accounts';
 import type { AccountOptions } from '@/features/accounts/schema';
 import { importLegacyConfig } from '@/features/transfer/import-legacy';
-import { AppError } from '@/platform/errors';
+import { AppError, isAppError } from '@/platform/errors';
 import { printAccounts } from './account-list.ts';
 import { parseAssignment, printable, runCommand } from './command-line.ts';
 
@@ -94,7 +94,9 @@ async function test(name: string, depth: string): Promise<boolean> {
 async function set(name: string, assignments: string[]): Promise<true> {
   const account = await getAccount(name);
   const options = Object.fromEntries(assignments.map(optionOf));
-  await setOptions(account.id, options);
+  await setOptions(account.id, options).catch((error) => {
+    throw inOurWords(error);
+  });
   console.log(`The account ${account.label} is set. A running server sees it within a second.`);
   return true;
 }
@@ -110,6 +112,15 @@ function optionOf(text: string): [keyof AccountOptions, string | number | null] 
     throw new AppError('invalid_request', `${word} must be a whole number, or none.`);
   }
   return [name, isText ? value : Number(value)];
+}
+
+/** Names the option as it is named here. */
+function inOurWords(error: unknown): unknown {
+  if (!isAppError(error) || error.param === null) return error;
+  const { code, param, message } = error;
+  const word = Object.keys(optionNames).find((each) => optionNames[each] === param);
+  if (!word || !message.startsWith(`${param}: `)) return error;
+  return new AppError(code, `${word}${message.slice(param.length)}`, { param: word, cause: error });
 }
 
 async function importFile(file: string): Promise<true> {
@@ -128,10 +139,13 @@ async function importFile(file: string): Promise<true> {
 }
 
 function readText(file: string): string {
+  // npm changes to the project's folder; the operator means the one that they are in.
+  const fullPath = path.resolve(process.env.INIT_CWD ?? '.', file);
   try {
-    // npm changes to the project's folder; the operator means the one that they are in.
-    return readFileSync(path.resolve(process.env.INIT_CWD ?? '.', file), 'utf8');
+    return readFileSync(fullPath, 'utf8');
   } catch (error) {
-    throw new AppError('not_found', `${file} can't be read.`, { cause: error });
+    const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    const why = isMissing ? 'is not there' : "can't be read";
+    throw new AppError('not_found', `The file ${fullPath} ${why}.`, { cause: error });
   }
 }

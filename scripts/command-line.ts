@@ -32,11 +32,7 @@ export async function runCommand(
     }
   } catch (error) {
     const isUsage = (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS');
-    console.error(
-      redact(
-        isAppError(error) || isUsage ? (error as Error).message : String((error as Error).stack),
-      ),
-    );
+    console.error(redact(isUsage ? usageOf(error as Error) : textOf(error)));
     process.exitCode = isUsage ? 2 : 1;
   } finally {
     stopCachedTables();
@@ -46,6 +42,15 @@ export async function runCommand(
     await closeDispatchers();
     await closeDatabase();
   }
+}
+
+/** Without what Node adds for positional arguments with a dash. */
+function usageOf({ message }: Error): string {
+  return `${message.split('. To specify')[0]}. Help: --help`;
+}
+
+function textOf(error: unknown): string {
+  return isAppError(error) ? error.message : String((error as Error).stack);
 }
 
 /** On one line. What a file or a caller named may hold control characters, which a terminal would obey. */

@@ -61,7 +61,7 @@ describe('the figures', () => {
     expect(samples).toMatchObject({
       [callsOf('gemini-enterprise', 200, true)]: 1,
       [callsOf('gemini-enterprise', 200, false)]: 1,
-      [callsOf('', 400, false)]: 1,
+      [callsOf('other', 400, false)]: 1,
       [callsOf('other', 404, false)]: 1,
       'gemini_pool_requests_total{endpoint="/v1/models/{id}",model="",status="404",stream="false"}': 1,
       'gemini_pool_requests_total{endpoint="/v1/models",model="",status="401",stream="false"}': 1,
@@ -115,6 +115,24 @@ describe('the figures', () => {
       'gemini_pool_accounts_resting{kind="text"}': 1,
       'gemini_pool_accounts_resting{kind="images"}': 1,
     });
+  });
+
+  it('name the model also of what came to no answer', async () => {
+    const words = { model: 'auto', messages: [{ role: 'user', content: 'x' }], n: 99 };
+    expect((await pool.call('/v1/chat/completions', words)).status).toBe(400);
+    pool.standIn.setFault('*', { on: 'streamAssist', scenario: 'http status=400' });
+    const drawing = { prompt: 'A cat' };
+    expect((await pool.call('/v1/images/generations', drawing)).status).toBeGreaterThan(399);
+    expect((await pool.call('/v1/videos', { prompt: 'Waves' })).status).toBe(200);
+    const count = async (endpoint: string, model: string) =>
+      Object.entries(await scrape(pool))
+        .filter(([name]) => name.startsWith('gemini_pool_requests_total'))
+        .filter(([name]) => name.includes(`endpoint="${endpoint}",model="${model}"`))
+        .reduce((sum, [, value]) => sum + value, 0);
+    expect(await scrape(pool)).toMatchObject({ [callsOf('gemini-enterprise', 400, false)]: 1 });
+    await eventually(async () => (await count('/v1/videos (work)', 'gemini-video')) === 1, 15_000);
+    expect(await count('/v1/images/generations', 'gemini-image')).toBe(1);
+    expect(await count('/v1/videos', 'gemini-video')).toBe(1);
   });
 });
 

@@ -19,7 +19,6 @@ export const chatCompletions = openAiEndpoint({
 
 async function createChatCompletion(call: Call): Promise<Reply> {
   const parameters = parseChatCompletionRequest(await call.json());
-  call.record.nameModel(parameters.model);
   if (parameters.stream) call.record.beginStream();
   const completion = await createCompletion(parameters, await callerOf(call));
   call.record.completion = completion;

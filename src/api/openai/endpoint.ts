@@ -80,7 +80,11 @@ async function answer(
     const key = await verifyKey(presentedKey(request.headers), record.startedAtMs);
     record.key = key;
     const handle = handlerOf(request, path, options, allowed);
-    const json = async () => readJson(request, (await settings()).maxBodyBytes, record.bodyShare);
+    const json = async () => {
+      const body = await readJson(request, (await settings()).maxBodyBytes, record.bodyShare);
+      if ('model' in body && typeof body.model === 'string') record.nameModel(body.model);
+      return body;
+    };
     const reply = await handle({ request, path, key, record, json });
     if (typeof reply.body === 'string') record.finish(reply.status, null);
     return reply;

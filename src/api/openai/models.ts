@@ -1,6 +1,6 @@
 import { type Call, openAiEndpoint } from '@/api/openai/endpoint';
 import { jsonReply, type Reply } from '@/api/reply';
-import { findModelById, listModels, modelNotFound } from '@/features/models/models';
+import { findModel, listModels, modelNotFound } from '@/features/models/models';
 import { toModel, toModelList } from '@/openai/models';
 
 const LIST_PATH = '/v1/models';
@@ -16,7 +16,10 @@ export const models = openAiEndpoint({
   logged: false,
 });
 
-/** `GET /v1/models/{id}`; the id may hold slashes, percent-encoded or not. */
+/**
+ * `GET /v1/models/{id}`; the id may hold slashes, percent-encoded or not. An alias gets the entry of
+ * the model that it stands for: some clients ask before they chat.
+ */
 export const model = openAiEndpoint({
   route: `${LIST_PATH}/{id}`,
   methods: { GET: retrieve },
@@ -25,7 +28,7 @@ export const model = openAiEndpoint({
 
 async function retrieve({ key, path }: Call): Promise<Reply> {
   const id = decoded(path.slice(LIST_PATH.length + 1).replace(/\/$/, ''));
-  const found = await findModelById(key.models, id);
+  const found = await findModel(key.models, id);
   if (!found) throw modelNotFound(id);
   return jsonReply(200, toModel(found));
 }

@@ -2,10 +2,10 @@ import { BodyShare } from '@/api/openai/body-budget';
 import { elapsedMs, endTrace, lastFault, newTrace, type Trace } from '@/features/accounts/trace';
 import type { TokenUsage } from '@/features/chat/completion';
 import type { ApiKey } from '@/features/keys/keys';
-import type { Model } from '@/features/models/models';
+import { type Model, modelInMemory } from '@/features/models/models';
 import { countCall, streamBegan, streamEnded } from '@/features/usage/metrics';
 import { logRequest } from '@/features/usage/usage';
-import { statusOf } from '@/openai/errors';
+import { statusOf, toErrorBody } from '@/openai/errors';
 import { type AppError, excerpt } from '@/platform/errors';
 import { log } from '@/platform/log';
 import { redact } from '@/platform/redact';
@@ -67,9 +67,9 @@ export class RequestRecord {
     this.#firstByteMs ??= elapsedMs(this.trace);
   }
 
-  /** `finish` for a call that failed, with the code that the caller reads. */
+  /** `finish` for a call that failed, with the code that the caller reads; ours where that is null. */
   fail(error: AppError): void {
-    this.finish(statusOf(error), error.detail ?? error.code);
+    this.finish(statusOf(error), toErrorBody(error).error.code ?? error.code);
   }
 
   /** The call is over: line and row are written, and it is counted, once, in a moment. */
@@ -83,11 +83,17 @@ export class RequestRecord {
     noteLater(() => this.#note(status, code, durationMs));
   }
 
+  /** The model that was asked for, though it came to no completion. */
+  #namedModel(): Model | null {
+    if (this.#model === null || this.key === null) return null;
+    return modelInMemory(this.key.models, this.#model);
+  }
+
   #note(status: number, code: string | null, durationMs: number): void {
     const { key, trace } = this;
     const { attempts } = trace;
     const last = attempts.at(-1);
-    const known = this.completion?.model;
+    const known = this.completion ? this.completion.model : this.#namedModel();
     const usage = this.completion?.usage() ?? noUsage;
     // Field by field: this is a hot path, and each spread costs microseconds.
     const call = {

@@ -84,7 +84,7 @@ export async function listVideoJobs(
  */
 export async function videoOf({ status, mediaName }: VideoJob): Promise<Media> {
   if (status !== 'completed' || !mediaName) {
-    throw new AppError('not_found', `The video is not there: its job is ${status}.`, {
+    throw new AppError('not_found', `The video is not there: the status of its job is ${status}.`, {
       param: 'id',
     });
   }

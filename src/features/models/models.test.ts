@@ -1,5 +1,5 @@
 import { afterAll, expect, it } from 'vitest';
-import { addModels, findModelById, getModel, resolveModelIds } from '@/features/models/models';
+import { addModels, findModel, getModel, resolveModelIds } from '@/features/models/models';
 import { defaultModels, modelDefaults } from '@/features/models/schema';
 import { stopCachedTables } from '@/platform/cached-table';
 import { closeDatabase, query } from '@/platform/db';
@@ -32,11 +32,12 @@ it('resolves ids and aliases, and names the known models where one is unknown', 
   });
 });
 
-it('finds by id what is allowed, and no alias', async () => {
-  expect(await findModelById(null, 'gemini-enterprise')).toMatchObject({ id: 'gemini-enterprise' });
-  expect(await findModelById(['gemini-2.5-pro'], 'gemini-enterprise')).toBeNull();
-  expect(await findModelById(null, 'auto')).toBeNull();
-  expect(await findModelById(null, '')).toBeNull();
+it('finds what is allowed, by id and by alias', async () => {
+  expect(await findModel(null, 'gemini-enterprise')).toMatchObject({ id: 'gemini-enterprise' });
+  expect(await findModel(['gemini-2.5-pro'], 'gemini-enterprise')).toBeNull();
+  expect(await findModel(null, 'auto')).toMatchObject({ id: 'gemini-enterprise' });
+  expect(await findModel(['gemini-2.5-pro'], 'auto')).toBeNull();
+  expect(await findModel(null, '')).toBeNull();
   expect(await getModel(null, 'auto')).toMatchObject({ id: 'gemini-enterprise' });
 });
 

@@ -90,13 +90,23 @@ export function modelNotFound(name: string): AppError {
   });
 }
 
-/**
- * The model of that very id, which is no alias; null if there is none or it is not in `allowed`.
- */
-export async function findModelById(allowed: ModelAllowList, id: string): Promise<Model | null> {
-  const { byName } = await cachedTable(TABLE, load);
-  const model = byName.get(id);
-  return model?.id === id && mayUse(allowed, model) ? model : null;
+/** The model of that id or alias; null if there is none or it is not in `allowed`. */
+export async function findModel(allowed: ModelAllowList, name: string): Promise<Model | null> {
+  return findIn(await cachedTable(TABLE, load), allowed, name);
+}
+
+/** As `findModel`, at once; null also as long as the models were never read. */
+export function modelInMemory(allowed: ModelAllowList, name: string): Model | null {
+  const table = cachedTable(TABLE, load);
+  if (!(table instanceof Promise)) return findIn(table, allowed, name);
+  // Who needs the models waits for them, and hears why they can't be read.
+  table.catch(() => {});
+  return null;
+}
+
+function findIn({ byName }: ModelTable, allowed: ModelAllowList, name: string): Model | null {
+  const model = byName.get(name);
+  return model && mayUse(allowed, model) ? model : null;
 }
 
 /**
