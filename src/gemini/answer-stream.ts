@@ -5,7 +5,7 @@ import type { BodySink, Exchange } from './exchange';
 import { createElementScanner } from './stream';
 
 const maxElementBytes = 64 * 1024 * 1024;
-/** Bytes that came and were not read above which the upstream has to wait. */
+/** So many unread bytes are parsed at once, and if nobody reads the upstream has to wait. */
 const highWaterBytes = 64 * 1024;
 
 type Batch = IteratorResult<GeminiEvent[], undefined>;
@@ -24,11 +24,10 @@ export class AnswerStream implements BodySink, AsyncIterable<GeminiEvent[]> {
   readonly #scanner = createElementScanner({ maxElementBytes });
   /** What came in this turn of the event loop, and how the body ended if it did. */
   #chunks: Buffer[] = [];
-  #ending: (() => GeminiError | null) | null = null;
-  #isReadingSoon = false;
+  #ending: (() => GeminiError) | null = null;
+  #isParsingSoon = false;
   #batch: GeminiEvent[] = [];
   #unreadBytes = 0;
-  #hasContent = false;
   #hasAnswer = false;
   #hasToken = false;
   #isOver = false;
@@ -42,8 +41,11 @@ export class AnswerStream implements BodySink, AsyncIterable<GeminiEvent[]> {
   onChunk(chunk: Buffer): void {
     this.#chunks.push(chunk);
     this.#unreadBytes += chunk.length;
-    if (this.#unreadBytes > highWaterBytes) this.#exchange.pause();
-    this.#readSoon();
+    this.#parseSoon();
+    if (this.#unreadBytes <= highWaterBytes) return;
+    // So much needs no company, and a pause for the rest of the turn alone is dear.
+    if (this.#reader !== null) this.#parse();
+    else this.#exchange.pause();
   }
 
   onEnd(): void {
@@ -83,62 +85,55 @@ export class AnswerStream implements BodySink, AsyncIterable<GeminiEvent[]> {
     this.#batch = [];
   }
 
-  #endAs(ending: () => GeminiError | null): void {
+  #endAs(ending: () => GeminiError): void {
     this.#ending = ending;
-    this.#readSoon();
+    this.#parseSoon();
   }
 
   /** In step with the other answers of which something came in this turn. */
-  #readSoon(): void {
-    if (this.#isReadingSoon) return;
-    this.#isReadingSoon = true;
-    void endOfTurn().then(this.#read);
+  #parseSoon(): void {
+    if (this.#isParsingSoon) return;
+    this.#isParsingSoon = true;
+    void endOfTurn().then(this.#parse);
   }
 
-  #read = (): void => {
+  #parse = (): void => {
     const chunks = this.#chunks;
     this.#chunks = [];
     try {
-      for (const chunk of chunks) this.#readChunk(chunk);
+      for (const chunk of chunks) this.#parseChunk(chunk);
     } catch (error) {
       const failure = classifyNetworkError(error);
       this.#exchange.cancel(failure);
       // The body may have ended already, and the exchange with it.
       this.#ending = () => failure;
     }
-    this.#isReadingSoon = false;
-    if (!this.#isOver) this.#standAfter(this.#ending);
+    this.#isParsingSoon = false;
+    if (this.#ending !== null && !this.#isOver) {
+      this.#isOver = true;
+      this.#failure = this.#ending();
+    }
+    if (this.#batch.length > 0) this.#exchange.clearDeadline();
+    // The beginning of an element: nobody could read more.
+    else this.#letMoreCome();
     this.#serve();
   };
 
-  #standAfter(ending: (() => GeminiError | null) | null): void {
-    if (ending !== null) {
-      this.#isOver = true;
-      this.#failure = ending();
-    } else if (this.#batch.length === 0) {
-      // The beginning of an element: nobody could read more.
-      this.#readOn();
-    } else if (!this.#hasContent) {
-      this.#hasContent = true;
-      this.#exchange.clearDeadline();
-    }
-  }
-
-  #readOn(): void {
+  #letMoreCome(): void {
     this.#unreadBytes = 0;
     this.#exchange.resume();
   }
 
-  #readChunk(chunk: Buffer): void {
+  #parseChunk(chunk: Buffer): void {
     const elements: unknown[] = [];
     try {
       this.#scanner.push(chunk, elements);
     } finally {
-      for (const element of elements) this.#readElement(element);
+      for (const element of elements) this.#takeElement(element);
     }
   }
 
-  #readElement(element: unknown): void {
+  #takeElement(element: unknown): void {
     if (this.#isOver) return;
     this.#hasAnswer ||= hasAnswer(element);
     this.#hasToken ||= hasRenewedToken(element);
@@ -157,7 +152,7 @@ export class AnswerStream implements BodySink, AsyncIterable<GeminiEvent[]> {
       const batch = this.#batch;
       this.#batch = [];
       reader.resolve({ done: false, value: batch });
-      this.#readOn();
+      this.#letMoreCome();
     } else if (this.#failure !== null) {
       reader.reject(this.#failure);
     } else {

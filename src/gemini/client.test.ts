@@ -1,6 +1,6 @@
 import http from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { Agent } from 'undici';
+import { Agent, type Dispatcher } from 'undici';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { closeDispatchers, dispatcherFor } from '@/platform/http';
 import { connectionTo } from '../../e2e/support/gemini-connection';
@@ -256,6 +256,41 @@ describe('the answer', () => {
     const { events } = await read(answer);
     expect(events).toHaveLength(2000 + 1);
   });
+});
+
+test('content that came before its deadline counts, though it is parsed after it', async () => {
+  let isAborted = false;
+  const controller = { pause() {}, resume() {}, abort: () => (isAborted = true) };
+  const bytes = (elements: string) => Buffer.from(elements);
+  const dispatcher = {
+    dispatch(_options: unknown, handler: Required<Dispatcher.DispatchHandler>) {
+      const to = controller as unknown as Dispatcher.DispatchController;
+      setTimeout(() => {
+        handler.onRequestStart(to, {});
+        handler.onResponseStart(to, 200, {}, 'OK');
+        // As a parser that is resumed at the end of a turn: the timers come before the next end.
+        setImmediate(() => {
+          handler.onResponseData(to, bytes(`[${json(piece('a'))},`));
+          const busyUntil = performance.now() + 60;
+          while (performance.now() < busyUntil);
+          setTimeout(() => {
+            if (isAborted) return;
+            handler.onResponseData(to, bytes(`${json(last)}]`));
+            handler.onResponseEnd(to, {});
+          }, 30);
+        });
+      }, 60);
+      return true;
+    },
+  };
+  const timeouts = { firstContentMs: 100, idleMs: 0 };
+  const connection = connectionTo(
+    'http://127.0.0.1:1',
+    dispatcher as unknown as Dispatcher,
+    timeouts,
+  );
+  const answer = await openAnswer(connection, identity, turn, never());
+  expect(await read(answer)).toEqual({ events: [text('a'), end] });
 });
 
 describe('failures', () => {

@@ -148,6 +148,12 @@ export class Exchange implements Dispatcher.DispatchHandler {
   };
 
   #onDeadline = (): void => {
+    // What came before it may not be parsed yet; its sink was the first to wait for the turn's end.
+    void endOfTurn().then(this.#cancelIfLate);
+  };
+
+  #cancelIfLate = (): void => {
+    if (this.#deadline === null) return;
     const fault = this.#controller === null ? 'egress' : 'upstream';
     this.cancel(new GeminiError(fault, 'No answer in time', { reason: 'timeout' }));
   };
@@ -215,7 +221,7 @@ export function readReply(
         collectBody(exchange, maxReplyBytes, (bodyText, failure) => {
           if (failure !== null) return reject(failure);
           // In step with the other calls that were answered in this turn.
-          resolve(endOfTurn().then(() => ({ status, headers, bodyText })));
+          void endOfTurn().then(() => resolve({ status, headers, bodyText }));
         }),
       onFailure: reject,
     });

@@ -1,4 +1,5 @@
 import { Agent, Dispatcher } from 'undici';
+import { survivingPausedEnd } from '@/platform/paused-connection';
 import { processState } from '@/platform/process-state';
 import { proxyConnector } from '@/platform/proxy-connection';
 
@@ -59,12 +60,15 @@ export function keptDispatcher(name: string, makeConnect: () => Connect): Dispat
 
 function agentOf(name: string, makeConnect: () => Connect): Agent {
   const { agents } = exits();
-  const agent =
-    agents.get(name) ?? new Agent({ keepAliveTimeout: KEEP_ALIVE_MS, connect: makeConnect() });
+  const agent = agents.get(name) ?? newAgent(makeConnect());
   agents.delete(name);
   agents.set(name, agent);
   if (agents.size > KEPT_EXITS) retireOldest();
   return agent;
+}
+
+function newAgent(connect: Connect): Agent {
+  return new Agent({ keepAliveTimeout: KEEP_ALIVE_MS, connect: survivingPausedEnd(connect) });
 }
 
 function retireOldest(): void {

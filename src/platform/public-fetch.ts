@@ -7,6 +7,7 @@ import { headerOf, mimeTypeOf } from '@/platform/content-headers';
 import { excerpt } from '@/platform/errors';
 import { keptDispatcher } from '@/platform/http';
 import { isLoopbackHost } from '@/platform/loopback';
+import { survivingPausedEnd } from '@/platform/paused-connection';
 
 const MAX_REDIRECTS = 5;
 const REDIRECT_STATUSES = [301, 302, 303, 307, 308];
@@ -113,7 +114,7 @@ class Visit {
     this.#signal = signal;
     // Without pipelining nothing is kept alive: each redirect is resolved and checked anew.
     this.#agent = new Agent({
-      connect: guardedConnector(options, options.connectMs),
+      connect: survivingPausedEnd(guardedConnector(options, options.connectMs)),
       pipelining: 0,
       headersTimeout: 0,
       bodyTimeout: 0,
