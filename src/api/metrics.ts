@@ -7,6 +7,7 @@ import { queueLength } from '@/features/accounts/wait-queue';
 import { stockSize } from '@/features/chat/session-stock';
 import { renderMetrics } from '@/features/usage/metrics';
 import { env } from '@/platform/env';
+import { endOfTurn } from '@/platform/turn';
 
 /**
  * `GET /metrics`: Prometheus' text form. For who has ADMIN_SECRET_KEY, and for this machine itself;
@@ -25,6 +26,8 @@ function refusalOf(request: Request): Reply | null {
 }
 
 async function figures(): Promise<Reply> {
+  // What ended in the turn before is counted by then.
+  await endOfTurn();
   const { byState: accounts, resting } = await countAccounts(Date.now());
   const pool = { accounts, resting, queueLength: queueLength(), sessionStock: stockSize() };
   const { text, type } = await renderMetrics(pool);
