@@ -1,5 +1,5 @@
-import { Agent, Dispatcher } from 'undici';
-import { survivingPausedEnd } from '@/platform/paused-connection';
+import { type Agent, Dispatcher } from 'undici';
+import { type Connect, newAgent } from '@/platform/paused-connection';
 import { processState } from '@/platform/process-state';
 import { proxyConnector } from '@/platform/proxy-connection';
 
@@ -18,9 +18,6 @@ interface Exits {
 function exits(): Exits {
   return processState<Exits>('exits', () => ({ agents: new Map(), closing: new Set() }));
 }
-
-/** How an exit connects. */
-type Connect = NonNullable<Agent.Options['connect']>;
 
 /** An exit as long as anyone holds it; its connections may be closed and made anew meanwhile. */
 class Exit extends Dispatcher {
@@ -60,15 +57,11 @@ export function keptDispatcher(name: string, makeConnect: () => Connect): Dispat
 
 function agentOf(name: string, makeConnect: () => Connect): Agent {
   const { agents } = exits();
-  const agent = agents.get(name) ?? newAgent(makeConnect());
+  const agent = agents.get(name) ?? newAgent(makeConnect(), { keepAliveTimeout: KEEP_ALIVE_MS });
   agents.delete(name);
   agents.set(name, agent);
   if (agents.size > KEPT_EXITS) retireOldest();
   return agent;
-}
-
-function newAgent(connect: Connect): Agent {
-  return new Agent({ keepAliveTimeout: KEEP_ALIVE_MS, connect: survivingPausedEnd(connect) });
 }
 
 function retireOldest(): void {

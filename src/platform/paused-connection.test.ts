@@ -4,9 +4,9 @@ import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import tls, { type TLSSocket } from 'node:tls';
-import { Agent, request } from 'undici';
+import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { survivingPausedEnd } from '@/platform/paused-connection';
+import { newAgent } from '@/platform/paused-connection';
 
 const support = path.join(import.meta.dirname, '../../e2e/support');
 const server = tls.createServer(
@@ -21,7 +21,7 @@ const server = tls.createServer(
 );
 let answer: (socket: TLSSocket) => void;
 let url = '';
-const agent = new Agent({ connect: survivingPausedEnd({ rejectUnauthorized: false }) });
+const agent = newAgent({ rejectUnauthorized: false });
 
 beforeAll(async () => {
   server.listen(0, '127.0.0.1');

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { type Agent, buildConnector } from 'undici';
+import { Agent, buildConnector } from 'undici';
 
 /**
  * undici 7 ends the process, by an assertion that nobody can catch, when an upstream that does not
@@ -8,7 +8,8 @@ import { type Agent, buildConnector } from 'undici';
  * socket. Goes with it.
  */
 
-type Connect = NonNullable<Agent.Options['connect']>;
+/** How an agent connects. */
+export type Connect = NonNullable<Agent.Options['connect']>;
 
 /** undici's parser of replies, as far as it is needed. */
 interface Parser {
@@ -19,8 +20,12 @@ interface Parser {
   resume(): void;
 }
 
-/** As `connect`, with connections that may end while they are paused. */
-export function survivingPausedEnd(connect: Connect): buildConnector.connector {
+/** An agent of undici, whose connections may end while they are paused. All of this server are made here. */
+export function newAgent(connect: Connect, options: Omit<Agent.Options, 'connect'> = {}): Agent {
+  return new Agent({ ...options, connect: survivingPausedEnd(connect) });
+}
+
+function survivingPausedEnd(connect: Connect): buildConnector.connector {
   const connector = typeof connect === 'function' ? connect : buildConnector(connect);
   return (options, callback) =>
     connector(options, (...[error, socket]: Parameters<buildConnector.Callback>) => {

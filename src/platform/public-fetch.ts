@@ -1,13 +1,13 @@
 import { promises as dns, type LookupAddress } from 'node:dns';
 import net, { type LookupFunction } from 'node:net';
-import { Agent, buildConnector, type Dispatcher } from 'undici';
+import { type Agent, buildConnector, type Dispatcher } from 'undici';
 import { type Allowances, isPublicAddress, plainHost } from '@/platform/address-rules';
 import type { CancelSignal } from '@/platform/cancellation';
 import { headerOf, mimeTypeOf } from '@/platform/content-headers';
 import { excerpt } from '@/platform/errors';
 import { keptDispatcher } from '@/platform/http';
 import { isLoopbackHost } from '@/platform/loopback';
-import { survivingPausedEnd } from '@/platform/paused-connection';
+import { newAgent } from '@/platform/paused-connection';
 
 const MAX_REDIRECTS = 5;
 const REDIRECT_STATUSES = [301, 302, 303, 307, 308];
@@ -113,8 +113,7 @@ class Visit {
     this.#options = options;
     this.#signal = signal;
     // Without pipelining nothing is kept alive: each redirect is resolved and checked anew.
-    this.#agent = new Agent({
-      connect: survivingPausedEnd(guardedConnector(options, options.connectMs)),
+    this.#agent = newAgent(guardedConnector(options, options.connectMs), {
       pipelining: 0,
       headersTimeout: 0,
       bodyTimeout: 0,
