@@ -1,8 +1,8 @@
 import { parseArgs } from 'node:util';
 import { deleteAnyFile, listAllFiles, type StoredFile } from '@/features/files/files';
-import { listKeys } from '@/features/keys/keys';
+import { type KeySummary, listKeys } from '@/features/keys/keys';
 import { minute, printTable, runCommand } from './command-line.ts';
-import { keyIdOf } from './key-names.ts';
+import { keyIdOf, keyNameOf } from './key-names.ts';
 
 const HELP = `npm run files -- list [--key NAME] [--after ID]   the newest 100 files that callers uploaded, or those after one
 npm run files -- delete ID                        delete one for good; a running server has its room at once`;
@@ -29,24 +29,23 @@ await runCommand(HELP, async (argv) => {
     after: values.after ?? null,
     limit: PAGE,
   });
-  const names = new Map(keys.map((key) => [key.id, key.name]));
   printTable(
     ['id', 'name', 'purpose', 'type', 'bytes', 'key', 'made', 'expires'],
-    files.map((file) => lineOf(file, names)),
+    files.map((file) => lineOf(file, keys)),
     'There are no files.',
   );
   if (hasMore) console.log(`More: npm run files -- list --after ${files.at(-1)?.id}`);
   return true;
 });
 
-function lineOf(file: StoredFile, names: ReadonlyMap<string, string>): string[] {
+function lineOf(file: StoredFile, keys: readonly KeySummary[]): string[] {
   return [
     file.id,
     file.filename,
     file.purpose,
     file.mimeType,
     String(file.bytes),
-    names.get(file.apiKeyId) ?? file.apiKeyId,
+    keyNameOf(file.apiKeyId, keys),
     minute(file.createdAtMs),
     file.expiresAtMs === null ? '-' : minute(file.expiresAtMs),
   ];

@@ -11,3 +11,8 @@ export function keyIdOf(text: string, keys: readonly KeySummary[]): string {
   if (key) return key.id;
   throw new AppError('not_found', `There is no key named ${printable(text)}.`);
 }
+
+/** The name of a key by its id; the id itself if there is no such key any more. */
+export function keyNameOf(id: string, keys: readonly KeySummary[]): string {
+  return keys.find((key) => key.id === id)?.name ?? id;
+}

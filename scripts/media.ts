@@ -1,11 +1,11 @@
 import { parseArgs } from 'node:util';
 import { type Account, allAccounts } from '@/features/accounts/account-table';
 import { getAccount } from '@/features/accounts/accounts';
-import { listKeys } from '@/features/keys/keys';
+import { type KeySummary, listKeys } from '@/features/keys/keys';
 import { deleteMedia, listMedia, type Media, type MediaKind } from '@/features/media/media';
 import { AppError } from '@/platform/errors';
 import { minute, printTable, runCommand } from './command-line.ts';
-import { keyIdOf } from './key-names.ts';
+import { keyIdOf, keyNameOf } from './key-names.ts';
 
 const HELP = `npm run media -- list [--kind image|video] [--model M] [--account A] [--key NAME] [--after CURSOR]
                                        the newest 100 images and videos, or those after a cursor
@@ -34,7 +34,6 @@ await runCommand(HELP, async (argv) => {
   }
   if (verb !== 'list' || id) return false;
   const [accounts, keys] = await Promise.all([allAccounts(), listKeys()]);
-  const names = new Map(keys.map((key) => [key.id, key.name]));
   const { items, nextCursor } = await listMedia({
     kind: kindOf(values.kind),
     modelId: values.model,
@@ -45,7 +44,7 @@ await runCommand(HELP, async (argv) => {
   });
   printTable(
     ['id', 'address', 'type', 'bytes', 'model', 'account', 'key', 'made', 'last used', 'stored'],
-    items.map((media) => lineOf(media, accounts, names)),
+    items.map((media) => lineOf(media, accounts, keys)),
     'There are no images and videos.',
   );
   if (nextCursor) console.log(`More: npm run media -- list --after ${nextCursor}`);
@@ -60,7 +59,7 @@ function kindOf(text: string | undefined): MediaKind | undefined {
 function lineOf(
   media: Media,
   accounts: ReadonlyMap<string, Account>,
-  names: ReadonlyMap<string, string>,
+  keys: readonly KeySummary[],
 ): string[] {
   return [
     media.id,
@@ -69,7 +68,7 @@ function lineOf(
     String(media.bytes),
     media.modelId,
     accounts.get(media.accountId)?.label ?? media.accountId,
-    names.get(media.apiKeyId) ?? media.apiKeyId,
+    keyNameOf(media.apiKeyId, keys),
     minute(media.createdAtMs),
     minute(media.lastUsedAtMs),
     media.inBucket ? 'bucket' : 'disk',
